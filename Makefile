@@ -1,0 +1,55 @@
+# Each target does its own set-up. `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+PROTOS := protos/ecsgateway/v1/image_share_permission.proto protos/ecsgateway/v1/error_details.proto
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/ready ## Make the environment in .venv
+
+.venv/ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 setup"; exit 1; }
+	@echo "Making .venv (once; about a minute) ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: run
+run: setup ## Serve on an embedded fake upstream, and show one streamed call
+	@$(BIN)/ecsgateway serve --demo
+
+.PHONY: test
+test: setup ## Run the test suite
+	@$(BIN)/pytest
+
+.PHONY: check
+check: setup ## Lint, types, protos, and whether the generated code is current
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code --path protos/ecsgateway
+	$(MAKE) --no-print-directory generate OUT=build/generated
+	diff -r build/generated/ecsgateway/v1 src/ecsgateway/v1 --exclude __pycache__
+	diff -r build/generated/buf src/buf --exclude __pycache__
+
+OUT ?= src
+.PHONY: generate
+generate: setup ## Generate the Python code from protos/
+	@mkdir -p $(OUT)
+	@$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=$(OUT) --mypy_out=$(OUT) $(PROTOS) protos/buf/validate/validate.proto
+	@$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --grpc_python_out=$(OUT) --mypy_grpc_out=async_only:$(OUT) protos/ecsgateway/v1/image_share_permission.proto
+
+.PHONY: lock
+lock: setup ## Lock the dependencies of pyproject.toml in requirements/
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --group dev --output-file requirements/dev.txt
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf .venv build dist

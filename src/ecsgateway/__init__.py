@@ -1,0 +1,1 @@
+"""A gRPC gateway to the Alibaba Cloud ECS operation DescribeImageSharePermission."""
