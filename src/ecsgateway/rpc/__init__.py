@@ -1,0 +1,1 @@
+"""The gRPC side: servicers, statuses, health, reflection and the server."""
