@@ -164,7 +164,7 @@ def sign(
                 "x-acs-signature-nonce": nonce,
                 "x-acs-content-sha256": _HASHED_EMPTY_BODY,
             }
-            if credentials.security_token is not None:
+            if credentials.security_token:
                 signed_headers["x-acs-accesskey-id"] = credentials.access_key_id
                 signed_headers["x-acs-security-token"] = credentials.security_token
             authorization = _acs3_authorization(query, signed_headers, credentials)
@@ -183,7 +183,7 @@ def sign(
                 "SignatureNonce": nonce,
                 "Timestamp": date,
             }
-            if credentials.security_token is not None:
+            if credentials.security_token:
                 signed_parameters["SecurityToken"] = credentials.security_token
             signature = _hmac_sha1_of(signed_parameters, credentials)
             query = canonical_query(parameters={**signed_parameters, "Signature": signature})

@@ -1,0 +1,258 @@
+"""One signed call to ECS: a decoded answer, or the error that it is after the retries that it allows."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import httpx
+
+from ecsgateway.deadline import Deadline
+from ecsgateway.ecs.credentials import Credentials, CredentialSource
+from ecsgateway.ecs.decoding import MAX_BODY, decode
+from ecsgateway.ecs.limiter import FairLimiter
+from ecsgateway.ecs.retry import Backoff, RetryBudget
+from ecsgateway.ecs.signing import Scheme, new_nonce, sign
+from ecsgateway.ecs.transport import NameUnknown, Untrusted
+from ecsgateway.errors import CallerError, GatewayError, GatewayFault, MalformedAnswer, NoAnswer
+from ecsgateway.mapping import Reason, Retry
+
+_SHORTEST_ATTEMPT = 0.01
+"""Seconds; with less than this left, an attempt is not started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A successful answer: its fields in the vendor's names, and the HTTP requests that it took."""
+
+    fields: dict[str, Any]
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """How requests are made.
+
+    Attributes:
+        attempt_timeout: seconds for one attempt, from the connection to the last byte.
+        queue_timeout: seconds that an attempt may wait for its turn.
+        any_endpoint: whether the operator named the endpoint, so that a bad name is not the region's fault.
+    """
+
+    scheme: Scheme = Scheme.ACS3_HMAC_SHA256
+    response_format: Literal["json", "xml"] = "json"
+    attempt_timeout: float = 10.0
+    queue_timeout: float = 5.0
+    any_endpoint: bool = False
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class EcsClient:
+    """Calls operations of ECS. Every attempt is signed anew: the service refuses a nonce that it has seen.
+
+    Args:
+        http: sends requests; the caller closes it.
+        credentials: where the keys come from.
+        endpoint: returns the base URL for a region.
+        limiter: bounds the concurrent requests.
+        budget: bounds the retries of all calls together.
+        now: the wall clock, for signatures.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        credentials: CredentialSource,
+        endpoint: Callable[[str], str],
+        limiter: FairLimiter,
+        policy: Policy,
+        budget: RetryBudget | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._http = http
+        self._credentials = credentials
+        self._endpoint = endpoint
+        self._limiter = limiter
+        self._policy = policy
+        self._budget = budget or RetryBudget()
+        self._now = now
+        self._sleep = sleep
+        self._clock_offset = timedelta(0)
+
+    async def call(
+        self,
+        action: str,
+        version: str,
+        parameters: Mapping[str, str],
+        *,
+        region_id: str,
+        deadline: Deadline,
+        caller: Hashable,
+    ) -> Answer:
+        """Call an operation, within the deadline.
+
+        Args:
+            caller: calls of one caller share its turns at the limiter.
+
+        Raises:
+            GatewayError: any of its kinds; its `attempts` tells how many requests were sent.
+        """
+        call = _Call(
+            action=action, version=version, parameters=parameters, region_id=region_id, caller=caller
+        )
+        try:
+            async with asyncio.timeout(deadline.left()):
+                return await self._with_retries(call, deadline)
+        except TimeoutError:
+            error = GatewayFault(Reason.DEADLINE_EXCEEDED)
+            error.attempts, error.last = call.attempts, call.last
+            raise error from call.last
+
+    async def _with_retries(self, call: "_Call", deadline: Deadline) -> Answer:
+        self._budget.earn()
+        credentials = await self._credentials.get()
+        while True:
+            try:
+                return Answer(fields=await self._attempt(call, credentials, deadline), attempts=call.attempts)
+            except GatewayError as error:
+                error.attempts = call.attempts
+                if error.reason is Reason.DEADLINE_EXCEEDED:
+                    error.last = call.last
+                    raise
+                again = await self._prepare_retry(error, call, credentials, deadline)
+                if again is None:
+                    raise
+                credentials, call.last = again, error
+
+    async def _prepare_retry(
+        self, error: GatewayError, call: "_Call", credentials: Credentials, deadline: Deadline
+    ) -> Credentials | None:
+        """Do what the error needs before another attempt and return its credentials; None to give up."""
+        match error.row.retry:
+            case Retry.CREDENTIALS if Retry.CREDENTIALS not in call.remedies:
+                call.remedies.add(Retry.CREDENTIALS)
+                return await self._replaced(credentials, error)
+            case Retry.CLOCK if Retry.CLOCK not in call.remedies:
+                call.remedies.add(Retry.CLOCK)
+                if call.upstream_clock is not None:
+                    self._clock_offset = call.upstream_clock - self._now()
+                return credentials
+        delay = self._policy.backoff.delay(error, call.attempts)
+        if delay is None or delay + _SHORTEST_ATTEMPT >= deadline.left() or not self._budget.spend():
+            return None
+        await self._sleep(delay)
+        return credentials
+
+    async def _replaced(self, refused: Credentials, error: GatewayError) -> Credentials:
+        """Return other credentials than the refused ones; without any, the refusal stands."""
+        try:
+            return await self._credentials.replace(refused)
+        except GatewayFault as fault:
+            fault.attempts, fault.upstream = error.attempts, error.upstream
+            raise fault from error
+
+    async def _attempt(self, call: "_Call", credentials: Credentials, deadline: Deadline) -> dict[str, Any]:
+        """Send one request and decode its answer."""
+        async with self._limiter.slot(call.caller, patience=self._policy.queue_timeout):
+            left = deadline.left()
+            if left < _SHORTEST_ATTEMPT:
+                raise GatewayFault(Reason.DEADLINE_EXCEEDED)
+            request = self._signed(call, credentials)
+            call.attempts += 1
+            try:
+                async with asyncio.timeout(min(self._policy.attempt_timeout, left + 1.0)):
+                    status, headers, body = await self._exchange(request)
+            except (TimeoutError, httpx.TimeoutException) as error:
+                raise NoAnswer(Reason.UPSTREAM_TIMEOUT) from error
+            except NameUnknown as error:
+                if not self._policy.any_endpoint:
+                    raise CallerError(Reason.REGION_NOT_FOUND, "its endpoint has no address") from error
+                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE, "the endpoint has no address") from error
+            except Untrusted as error:
+                untrusted = NoAnswer(Reason.UPSTREAM_UNREACHABLE, "the endpoint's certificate is not trusted")
+                untrusted.final = True
+                raise untrusted from error
+            except httpx.RemoteProtocolError as error:
+                raise MalformedAnswer("what came is not HTTP") from error
+            except httpx.TransportError as error:
+                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE) from error
+        call.upstream_clock = _date(headers.get("date", ""))
+        try:
+            return decode(
+                status=status,
+                headers=headers,
+                body=body,
+                operation=call.action,
+                secrets=credentials.words(),
+            )
+        except GatewayError as error:
+            if error.row.retry is Retry.WINDOW and error.retry_after is None:
+                error.retry_after = self._policy.backoff.until_next_window(call.upstream_clock or self._now())
+            raise
+
+    def _signed(self, call: "_Call", credentials: Credentials) -> httpx.Request:
+        url = httpx.URL(self._endpoint(call.region_id))
+        signed = sign(
+            self._policy.scheme,
+            action=call.action,
+            version=call.version,
+            parameters=call.parameters,
+            host=url.netloc.decode(),
+            credentials=credentials,
+            response_format=self._policy.response_format,
+            at=self._now() + self._clock_offset,
+            nonce=new_nonce(),
+        )
+        return self._http.build_request(
+            "POST", url.copy_with(raw_path=b"/?" + signed.query.encode()), headers=signed.headers
+        )
+
+    async def _exchange(self, request: httpx.Request) -> tuple[int, Mapping[str, str], bytes]:
+        """Send a request and read the whole answer, unless it is larger than any true one.
+
+        Raises:
+            httpx.TransportError: no complete answer came.
+            MalformedAnswer: it is too large.
+        """
+        response = await self._http.send(request, stream=True)
+        try:
+            body = bytearray()
+            announced = response.headers.get("content-length", "0")
+            too_large = MalformedAnswer(f"more than {MAX_BODY} bytes", Reason.UPSTREAM_RESPONSE_TOO_LARGE)
+            if announced.isdecimal() and int(announced) > MAX_BODY:
+                raise too_large
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise too_large
+            return response.status_code, response.headers, bytes(body)
+        finally:
+            await response.aclose()
+
+
+@dataclass(kw_only=True)
+class _Call:
+    """What one call asks, and what its attempts have shown so far."""
+
+    action: str
+    version: str
+    parameters: Mapping[str, str]
+    region_id: str
+    caller: Hashable
+    attempts: int = 0
+    last: GatewayError | None = None
+    remedies: set[Retry] = field(default_factory=set)
+    upstream_clock: datetime | None = None
+
+
+def _date(value: str) -> datetime | None:
+    """Read the `Date` header; None if there is none or it is no date."""
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
