@@ -1,0 +1,50 @@
+"""What the fake saw: one entry for each request, from its arrival on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+KEPT = 100_000
+"""So many entries are kept at least; the oldest go first."""
+
+
+@dataclass(kw_only=True)
+class Entry:
+    """A request and what became of it. Times are of the monotonic clock."""
+
+    action: str
+    region: str
+    image_id: str
+    page_number: int | None
+    page_size: int | None
+    scheme: str
+    method: str
+    key_id: str = ""
+    nonce: str = ""
+    request_id: str
+    status: int | None = None
+    """The HTTP status sent; None while there is no answer."""
+    code: str | None = None
+    """The error's code; None for a page."""
+    fault: str | None = None
+    """The kind of the fault that hit it."""
+    started: float
+    ended: float | None = None
+    aborted: bool = False
+    """The client went away before its answer was complete."""
+    parameters: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def keep(journal: list[Entry], entry: Entry) -> None:
+    """Append, and forget the oldest half once there are twice as many as are kept."""
+    journal.append(entry)
+    if len(journal) >= 2 * KEPT:
+        del journal[:KEPT]
+
+
+def lenient_int(text: str) -> int | None:
+    """The number that a client meant, or None."""
+    try:
+        return int(text)
+    except ValueError:
+        return None

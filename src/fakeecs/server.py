@@ -1,0 +1,237 @@
+"""The server: reads a request, verifies it, lets trouble and hooks have their way, and answers."""
+
+import asyncio
+import threading
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from random import Random
+from types import TracebackType
+from typing import Self, cast
+
+from aiohttp import web
+
+from fakeecs.answers import Answer, Writer, head
+from fakeecs.authentication import Authentication, claim
+from fakeecs.call import Call, read
+from fakeecs.changes import Changes
+from fakeecs.data import Data, Image, Key
+from fakeecs.delivery import Delivered, deliver, frame
+from fakeecs.demo import demo_data, demo_keys
+from fakeecs.editions import EDITIONS, Choices
+from fakeecs.errors import Refused
+from fakeecs.journal import Entry, keep, lenient_int
+from fakeecs.mishaps import dress, instead
+from fakeecs.operation import check_envelope, describe
+from fakeecs.trouble import Fault, Faults
+
+Hook = Callable[[Entry], Awaitable[None] | None]
+
+_CLOSING = ("garbage", "truncate", "close", "reset", "half_close", "stall")
+
+
+class FakeEcs:
+    """A fake ECS on a socket of its own. Use it as `async with`, or `with fake.in_thread()`.
+
+    `now` is the server's clock, in seconds since 1970 or as an aware datetime. `random` decides
+    probabilities, latencies and request ids; it is seeded unless another one is given. Port 0 picks one.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: Data | None = None,
+        keys: dict[str, Key] | None = None,
+        edition: int = 2024,
+        choices: Choices | None = None,
+        now: Callable[[], float | datetime] = time.time,
+        random: Random | None = None,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
+        self.data = data or demo_data()
+        self.edition = EDITIONS[edition]
+        self.choices = choices or Choices()
+        self.random = random or Random(0)  # noqa: S311 - no secrets are made of it
+        self.faults = Faults(self.random)
+        self.changes = Changes()
+        self.journal: list[Entry] = []
+        self.keys = dict(keys or self.data.keys or demo_keys())
+        self.on_request: Hook | None = None
+        """Called with each verified request, before trouble and answer."""
+        self.before_page: Hook | None = None
+        """Called right before the page of a request is cut; what it changes is in the page."""
+        self._now = now
+        self._listen = listen
+        self._authentication = Authentication(self.keys, self.now, self.choices)
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._web: web.Server | None = None
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        if self._server is None:
+            raise RuntimeError("the fake is not running")
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Where clients find the fake."""
+        return f"http://{self._listen[0]}:{self.port}"
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests have arrived and are not answered yet."""
+        return len(self._tasks)
+
+    def now(self) -> float:
+        """The server's clock, in seconds since 1970."""
+        now = self._now()
+        return now.timestamp() if isinstance(now, datetime) else now
+
+    def image(self, region: str, image_id: str) -> Image:
+        """An image, to look at or to change.
+
+        Raises:
+            KeyError: The region or the image does not exist.
+        """
+        return self.data.image(region, image_id)
+
+    def add_image(self, region: str, image: Image) -> None:
+        """Add or replace an image; the region is made if need be."""
+        self.data.add(region, image)
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        self._web = web.Server(self._serve, handler_cancellation=True, access_log=None)
+        self._server = await loop.create_server(self._web, *self._listen, backlog=1024)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Stop listening, give running requests `grace` seconds, and hang up on everybody."""
+        if self._server is None or self._web is None:
+            return
+        self._server.close()
+        if self._tasks and grace > 0:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await self._web.shutdown(timeout=1.0)
+        await self._server.wait_closed()
+        await asyncio.sleep(0)  # lets the transports, closed above, close their sockets
+        self._server = self._web = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @contextmanager
+    def in_thread(self) -> Iterator[Self]:
+        """Serve from a thread and an event loop of its own, for clients that block."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="fakeecs", daemon=True)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            try:
+                yield self
+            finally:
+                asyncio.run_coroutine_threadsafe(self.close(), loop).result()
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        call = read(request.method, request.raw_path, tuple(request.headers.items()), await request.read())
+        entry = self._open_entry(call)
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._tasks.add(task)
+        try:
+            keep_alive = await self._exchange(request, call, entry)
+        except asyncio.CancelledError:
+            entry.aborted = True
+            raise
+        except ConnectionError:
+            entry.aborted = True
+            keep_alive = False
+        finally:
+            self._tasks.discard(task)
+            entry.ended = time.monotonic()
+        return Delivered(keep_alive=keep_alive)
+
+    async def _exchange(self, request: web.BaseRequest, call: Call, entry: Entry) -> bool:
+        answer, fault = await self._answer(call, entry)
+        entry.status, entry.code = answer.status, answer.code
+        wire = answer.body if fault is None else frame(fault, answer.body)
+        length: int | None = len(wire)
+        keep_alive = request.keep_alive
+        if fault is not None:
+            entry.fault = fault.kind
+            keep_alive = keep_alive and fault.kind not in _CLOSING and fault.framing != "until-close"
+            length = len(wire) * fault.repeat if fault.framing == "length" else None
+        top = head(answer, now=self.now(), request_id=entry.request_id, keep_alive=keep_alive, length=length)
+        await deliver(request, top, b"" if call.method == "HEAD" else wire, fault)
+        return keep_alive
+
+    async def _answer(self, call: Call, entry: Entry) -> tuple[Answer, Fault | None]:
+        writer = Writer(
+            format=call.format(self.choices.acs3_format),
+            request_id=entry.request_id,
+            edition=self.edition,
+            choices=self.choices,
+        )
+        fault: Fault | None = None
+        try:
+            check_envelope(call)
+            made = claim(call)
+            entry.key_id, entry.nonce = made.key_id, made.nonce
+            account = self._authentication.verify(made).account
+            await _call(self.on_request, entry)
+            latency, fault = self.faults.strike(entry, account=account, now=self.now())
+            if latency > 0:
+                await asyncio.sleep(latency)
+            answer = instead(fault, entry, writer, call.host) if fault is not None else None
+            if answer is None:
+                self.changes.apply(entry, self.data)
+                await _call(self.before_page, entry)
+                page = describe(call, self.data, account=account, edition=self.edition, choices=self.choices)
+                answer = writer.page(page)
+        except Refused as refused:
+            answer = writer.problem(refused.problem(self.choices.errors), call.host)
+        return (answer if fault is None else dress(answer, fault)), fault
+
+    def _open_entry(self, call: Call) -> Entry:
+        given = call.parameters
+        entry = Entry(
+            action=call.action,
+            region=given.get("RegionId", ""),
+            image_id=given.get("ImageId", ""),
+            page_number=lenient_int(given.get("PageNumber", "")),
+            page_size=lenient_int(given.get("PageSize", "")),
+            scheme=call.scheme,
+            method=call.method,
+            request_id=str(uuid.UUID(int=self.random.getrandbits(128), version=4)).upper(),
+            started=time.monotonic(),
+            parameters=given,
+            headers=call.header,
+        )
+        keep(self.journal, entry)
+        return entry
+
+
+async def _call(hook: Hook | None, entry: Entry) -> None:
+    if hook is not None and (waiting := hook(entry)) is not None:
+        await waiting
