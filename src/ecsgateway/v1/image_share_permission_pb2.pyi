@@ -318,11 +318,11 @@ class StreamSummary(_message.Message):
     DUPLICATE_COUNT_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     page_count: _builtins.int
-    """Messages sent, this one included. Counts those before a resumption too."""
+    """Pages sent, this one included. Counts those before a resumption too."""
     account_count: _builtins.int
     """Accounts sent, each once. Counts those before a resumption too."""
     duplicate_count: _builtins.int
-    """Accounts that the upstream returned again and that were left out."""
+    """Accounts that came twice in one reading of the list; sent once."""
     consistency: Global___Consistency.ValueType
     """How sure it is that the accounts are those that the image is shared with."""
     def __init__(

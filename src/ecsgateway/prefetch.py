@@ -1,0 +1,74 @@
+"""Fetches pages ahead of their reader, in a window that opens while all goes well."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+
+from ecsgateway.v1.image_share_permission_pb2 import ImageSharePermissionPage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """A page, and the upstream requests that it took: more than one means trouble."""
+
+    page: ImageSharePermissionPage
+    attempts: int
+
+
+Fetch = Callable[[int], Awaitable[Fetched]]
+"""Fetches the page of a number."""
+
+
+class Window:
+    """How many pages may be under way or wait for their reader.
+
+    It opens by one with each page that came at the first attempt and halves with each that did not. A reader
+    who takes none leaves it full, so that nothing more is fetched.
+
+    Args:
+        most: its upper bound.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.size = (most + 1) // 2
+
+    def learn(self, attempts: int) -> None:
+        """Take in how a page came."""
+        self.size = min(self._most, self.size + 1) if attempts == 1 else max(1, self.size // 2)
+
+
+async def in_order(
+    fetch: Fetch, next_number: Callable[[], int | None], window: Window
+) -> AsyncGenerator[Fetched]:
+    """Fetch pages concurrently and yield them in the order of their numbers.
+
+    Close it (`contextlib.aclosing`): that ends what is under way, and waits until it has ended.
+
+    Args:
+        next_number: returns the next page to fetch, or None if there is none as far as is known.
+    """
+    ahead: deque[asyncio.Task[Fetched]] = deque()
+    try:
+        while True:
+            while len(ahead) < window.size and (number := next_number()) is not None:
+                ahead.append(asyncio.create_task(_fetched(fetch, number)))
+            if not ahead:
+                return
+            fetched = await ahead[0]
+            ahead.popleft()
+            window.learn(fetched.attempts)
+            yield fetched
+    finally:
+        for task in ahead:
+            task.cancel()
+        if ahead:
+            await asyncio.wait(ahead)
+            for task in ahead:
+                if not task.cancelled():
+                    task.exception()  # the first failure is raised; those behind it are of no interest
+
+
+async def _fetched(fetch: Fetch, number: int) -> Fetched:
+    return await fetch(number)
