@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 import orjson
 
 from fakeecs.call import Format
+from fakeecs.data import Account
 from fakeecs.editions import Choices, Edition
 from fakeecs.errors import Problem
 from fakeecs.operation import ACTION, Page
@@ -45,7 +46,6 @@ class Writer:
 
     def page(self, page: Page) -> Answer:
         """Write a page of accounts."""
-        accounts = [self._account(account.aliyun_id, account.shared_time) for account in page.accounts]
         values: dict[str, Any] = {
             "RequestId": self.request_id,
             "PageNumber": page.page_number,
@@ -54,7 +54,7 @@ class Writer:
             "ImageId": page.image_id,
             "RegionId": page.region_id,
             "ShareGroups": {"ShareGroup": [{"Group": group} for group in page.groups]},
-            "Accounts": {"Account": accounts},
+            "Accounts": {"Account": self._accounts(page.accounts)},
         }
         order = self.edition.json_order if self.format == "JSON" else self.edition.xml_order
         ordered = {name: values[name] for name in order}
@@ -85,12 +85,17 @@ class Writer:
             code=problem.code,
         )
 
-    def _account(self, aliyun_id: str, shared_time: str | None) -> dict[str, str | int]:
-        as_number = self.choices.aliyun_id == "number" and aliyun_id.isdecimal()
-        account: dict[str, str | int] = {"AliyunId": int(aliyun_id) if as_number else aliyun_id}
-        if self.edition.has_shared_time and shared_time is not None:
-            account["SharedTime"] = shared_time
-        return account
+    def _accounts(self, accounts: Sequence[Account]) -> list[dict[str, str | int]]:
+        timed = self.edition.has_shared_time
+        written: list[dict[str, str | int]] = [
+            {"AliyunId": account.aliyun_id, "SharedTime": account.shared_time}
+            if timed and account.shared_time is not None
+            else {"AliyunId": account.aliyun_id}
+            for account in accounts
+        ]
+        if self.choices.aliyun_id == "number":
+            return [{**account, "AliyunId": int(account["AliyunId"])} for account in written]
+        return written
 
     def _recommend(self, code: str) -> str:
         if self.edition.recommends_always:

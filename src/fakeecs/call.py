@@ -1,9 +1,9 @@
 """One request as the service reads it: decoded parameters, and what they say in either scheme."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 from urllib.parse import unquote_plus, urlsplit
 
@@ -97,17 +97,17 @@ def read(method: str, target: str, headers: Pairs, body: bytes) -> Call:
         method=method,
         path=path,
         headers=headers,
-        query=tuple(_decode(query)),
-        form=tuple(_decode(form)),
+        query=_decode(query),
+        form=_decode(form),
         body=body,
     )
 
 
-def _decode(text: str) -> Iterator[tuple[str, str]]:
-    for part in text.split("&"):
-        if part:
-            name, _, value = part.partition("=")
-            yield (
-                unquote_plus(name, errors="surrogateescape"),
-                unquote_plus(value, errors="surrogateescape"),
-            )
+def _decode(text: str) -> Pairs:
+    return tuple([_decode_pair(part) for part in text.split("&") if part])
+
+
+@lru_cache(maxsize=4096)  # most pairs come again with every request
+def _decode_pair(part: str) -> tuple[str, str]:
+    name, _, value = part.partition("=")
+    return unquote_plus(name, errors="surrogateescape"), unquote_plus(value, errors="surrogateescape")

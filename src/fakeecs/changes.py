@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from fakeecs.data import Account, Data
+from fakeecs.data import STRICT, Account, Data
 from fakeecs.journal import Entry
 
 
@@ -12,6 +12,7 @@ from fakeecs.journal import Entry
 class Change:
     """What happens to an image right before a page of it is answered, once."""
 
+    __pydantic_config__: ClassVar = STRICT
     region: str
     image: str
     page: int = 1

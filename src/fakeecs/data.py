@@ -2,25 +2,31 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field
 
 DEFAULT_ACCOUNT = "1000000000000001"
+
+STRICT = ConfigDict(extra="forbid")
+"""For records that are also read from JSON: an unknown name is an error there. Constructors check nothing."""
 
 
 @dataclass(frozen=True)
 class Account:
     """An account that an image is shared with. `shared_time` is sent as it is written here."""
 
-    aliyun_id: str
-    shared_time: str | None = None
+    __pydantic_config__: ClassVar = STRICT
+    aliyun_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+    shared_time: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z$")] | None = None
 
 
 @dataclass
 class Image:
     """A custom image. Its lists may be changed at any time, also between two pages."""
 
-    image_id: str
+    __pydantic_config__: ClassVar = STRICT
+    image_id: Annotated[str, Field(min_length=1)]
     accounts: list[Account] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     owner: str | None = None
@@ -33,9 +39,10 @@ class Image:
 class Key:
     """An access key's other half. With `security_token` it is a temporary key."""
 
+    __pydantic_config__: ClassVar = STRICT
     secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
-    expires: datetime | None = None
+    expires: AwareDatetime | None = None
     disabled: bool = False
     account: str = DEFAULT_ACCOUNT
     """The account that the key belongs to: whose images it sees, and whose quota it uses."""

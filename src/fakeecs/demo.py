@@ -1,6 +1,7 @@
 """Data to start with: the images of both documents' examples, and some of awkward sizes."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from fakeecs.data import Account, Data, Image, Key
 
@@ -36,10 +37,15 @@ def demo_keys() -> dict[str, Key]:
 
 def made_up_accounts(count: int) -> list[Account]:
     """Distinct 16-digit ids, each shared a minute after the one before."""
-    return [
+    return list(_made_up(count))
+
+
+@lru_cache(maxsize=8)
+def _made_up(count: int) -> tuple[Account, ...]:
+    return tuple(
         Account(
             str(_FIRST_ID + number * _STEP % _RANGE),
             (_FIRST_TIME + timedelta(minutes=number)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
         for number in range(count)
-    ]
+    )

@@ -1,7 +1,6 @@
 """The server: reads a request, verifies it, lets trouble and hooks have their way, and answers."""
 
 import asyncio
-import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from random import Random
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 from aiohttp import web
 
@@ -23,6 +22,7 @@ from fakeecs.demo import demo_data, demo_keys
 from fakeecs.editions import EDITIONS, Choices
 from fakeecs.errors import Refused
 from fakeecs.journal import Entry, keep, lenient_int
+from fakeecs.listener import Listener, loop_in_thread
 from fakeecs.mishaps import dress, instead
 from fakeecs.operation import check_envelope, describe
 from fakeecs.trouble import Fault, Faults
@@ -63,29 +63,23 @@ class FakeEcs:
         self.before_page: Hook | None = None
         """Called right before the page of a request is cut; what it changes is in the page."""
         self._now = now
-        self._listen = listen
         self._authentication = Authentication(self.keys, self.now, self.choices)
-        self._tasks: set[asyncio.Task[object]] = set()
-        self._web: web.Server | None = None
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._serve, *listen)
 
     @property
     def port(self) -> int:
         """The port listened on."""
-        if self._server is None:
-            raise RuntimeError("the fake is not running")
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return self._listener.port
 
     @property
     def url(self) -> str:
         """Where clients find the fake."""
-        return f"http://{self._listen[0]}:{self.port}"
+        return self._listener.url
 
     @property
     def in_flight(self) -> int:
         """How many requests have arrived and are not answered yet."""
-        return len(self._tasks)
+        return self._listener.in_flight
 
     def now(self) -> float:
         """The server's clock, in seconds since 1970."""
@@ -110,23 +104,11 @@ class FakeEcs:
         Raises:
             OSError: The address cannot be had.
         """
-        loop = asyncio.get_running_loop()
-        self._web = web.Server(self._serve, handler_cancellation=True, access_log=None)
-        self._server = await loop.create_server(self._web, *self._listen, backlog=1024)
+        await self._listener.start()
 
     async def close(self, grace: float = 0.0) -> None:
-        """Stop listening, give running requests `grace` seconds, and hang up on everybody."""
-        if self._server is None or self._web is None:
-            return
-        self._server.close()
-        if self._tasks and grace > 0:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await self._web.shutdown(timeout=1.0)
-        await self._server.wait_closed()
-        await asyncio.sleep(0)  # lets the transports, closed above, close their sockets
-        self._server = self._web = None
+        """Stop listening, give the requests in flight `grace` seconds, and hang up on everybody."""
+        await self._listener.close(grace)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -140,25 +122,16 @@ class FakeEcs:
     @contextmanager
     def in_thread(self) -> Iterator[Self]:
         """Serve from a thread and an event loop of its own, for clients that block."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="fakeecs", daemon=True)
-        thread.start()
-        try:
+        with loop_in_thread("fakeecs") as loop:
             asyncio.run_coroutine_threadsafe(self.start(), loop).result()
             try:
                 yield self
             finally:
                 asyncio.run_coroutine_threadsafe(self.close(), loop).result()
-        finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         call = read(request.method, request.raw_path, tuple(request.headers.items()), await request.read())
         entry = self._open_entry(call)
-        task = cast("asyncio.Task[object]", asyncio.current_task())
-        self._tasks.add(task)
         try:
             keep_alive = await self._exchange(request, call, entry)
         except asyncio.CancelledError:
@@ -168,8 +141,7 @@ class FakeEcs:
             entry.aborted = True
             keep_alive = False
         finally:
-            self._tasks.discard(task)
-            entry.ended = time.monotonic()
+            entry.ended = entry.ended or time.monotonic()
         return Delivered(keep_alive=keep_alive)
 
     async def _exchange(self, request: web.BaseRequest, call: Call, entry: Entry) -> bool:
@@ -183,6 +155,8 @@ class FakeEcs:
             keep_alive = keep_alive and fault.kind not in _CLOSING and fault.framing != "until-close"
             length = len(wire) * fault.repeat if fault.framing == "length" else None
         top = head(answer, now=self.now(), request_id=entry.request_id, keep_alive=keep_alive, length=length)
+        if fault is None:
+            entry.ended = time.monotonic()  # a client in another thread may look at once
         await deliver(request, top, b"" if call.method == "HEAD" else wire, fault)
         return keep_alive
 

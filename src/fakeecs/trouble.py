@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import ClassVar, Literal, cast
 
+from fakeecs.data import STRICT
 from fakeecs.journal import Entry
 
 Kind = Literal[
@@ -31,6 +32,8 @@ Latency = float | tuple[Distribution, float] | tuple[Distribution, float, float]
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """Something that goes wrong with the requests that match. What is not given matches all."""
+
+    __pydantic_config__: ClassVar = STRICT
 
     kind: Kind = "error"
 
@@ -65,6 +68,14 @@ class Fault:
     interval: float = 0.01
     """Seconds between the bytes of a `drip`."""
 
+    def __post_init__(self) -> None:
+        if self.kind == "redirect" and "Location" not in self.headers:
+            raise ValueError('a redirect needs headers={"Location": ...}')
+        if isinstance(self.latency, tuple) and len(self.latency) != (
+            2 if self.latency[0] == "exponential" else 3
+        ):
+            raise ValueError(f"latency: wrong number of parameters for the distribution {self.latency[0]}")
+
     def matches(self, entry: Entry) -> bool:
         """Whether the fault is meant for a request; a page not given is the first."""
         wanted = (self.action, self.region, self.image, self.page, self.key_id)
@@ -88,6 +99,7 @@ class MinuteWindow:
     Who is refused in one minute of the clock is served again from the next one on.
     """
 
+    __pydantic_config__: ClassVar = STRICT
     limit: int
     region: str | None = None
     code: str = "Throttling"
@@ -176,12 +188,11 @@ class Faults:
         return Fault(code=window.code, retry_after_ms=window.retry_after_ms)
 
     def _seconds(self, latency: Latency) -> float:
-        if isinstance(latency, (int, float)):
+        if not isinstance(latency, tuple):
             return latency
         if latency[0] == "exponential":
             return self._random.expovariate(1 / latency[1])
-        if len(latency) != 3:
-            raise ValueError(f"the distribution {latency[0]} takes two numbers")
+        _, first, second = cast("tuple[str, float, float]", latency)  # Fault has counted them
         if latency[0] == "uniform":
-            return self._random.uniform(latency[1], latency[2])
-        return self._random.lognormvariate(math.log(latency[1]), latency[2])
+            return self._random.uniform(first, second)
+        return self._random.lognormvariate(math.log(first), second)
