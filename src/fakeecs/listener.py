@@ -63,6 +63,7 @@ class Listener:
         if self._server is None or self._web is None:
             return
         self._server.close()
+        self._web.pre_shutdown()  # ends the idle connections
         end = time.monotonic() + grace
         while self._busy and (left := end - time.monotonic()) > 0:
             await asyncio.wait(self._busy, timeout=left)

@@ -13,9 +13,10 @@ from typing import Self
 from aiohttp import web
 
 from fakeecs.answers import Answer, Writer, head
-from fakeecs.authentication import Authentication, claim
+from fakeecs.authentication import Authentication
 from fakeecs.call import Call, read
 from fakeecs.changes import Changes
+from fakeecs.claims import claim
 from fakeecs.data import Data, Image, Key
 from fakeecs.delivery import Delivered, deliver, frame
 from fakeecs.demo import demo_data, demo_keys

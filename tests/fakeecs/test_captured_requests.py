@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from fakeecs import Choices, FakeEcs, Image, Key, demo_data
-from fakeecs.authentication import Authentication, claim
+from fakeecs.authentication import Authentication
 from fakeecs.call import read
+from fakeecs.claims import claim
 from fakeecs.errors import Refused
 from fakeecs.operation import check_envelope
 
