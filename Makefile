@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PROTOS := protos/ecsgateway/v1/image_share_permission.proto protos/ecsgateway/v1/error_details.proto
+IMPORTS := $(addprefix protos/,buf/validate/validate.proto google/api/field_behavior.proto google/rpc/code.proto google/rpc/error_details.proto google/rpc/status.proto)
 
 .PHONY: help
 help: ## List the targets
@@ -36,6 +37,7 @@ check: setup ## Lint, types, protos, and whether the generated code is current
 	$(BIN)/buf format --diff --exit-code --path protos/ecsgateway
 	$(MAKE) --no-print-directory generate OUT=build/generated
 	diff -r build/generated/ecsgateway/v1 src/ecsgateway/v1 --exclude __pycache__
+	cmp build/generated/ecsgateway/clients/descriptors.binpb src/ecsgateway/clients/descriptors.binpb
 	diff -r build/generated/buf src/buf --exclude __pycache__
 
 OUT ?= src
@@ -44,6 +46,10 @@ generate: setup ## Generate the Python code from protos/
 	@mkdir -p $(OUT)
 	@$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=$(OUT) --mypy_out=$(OUT) $(PROTOS) protos/buf/validate/validate.proto
 	@$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --grpc_python_out=$(OUT) --mypy_grpc_out=async_only:$(OUT) protos/ecsgateway/v1/image_share_permission.proto
+	@mkdir -p $(OUT)/ecsgateway/clients build
+	@$(BIN)/python -m grpc_tools.protoc -I protos --include_imports --descriptor_set_out=build/imports.binpb $(IMPORTS)
+	@$(BIN)/python -m grpc_tools.protoc -I protos --include_source_info --descriptor_set_out=build/own.binpb $(PROTOS)
+	@cat build/imports.binpb build/own.binpb > $(OUT)/ecsgateway/clients/descriptors.binpb
 
 .PHONY: lock
 lock: setup ## Lock the dependencies of pyproject.toml in requirements/

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import httpx
 
@@ -16,18 +16,21 @@ from ecsgateway.ecs.limiter import FairLimiter
 from ecsgateway.ecs.retry import Backoff, RetryBudget
 from ecsgateway.ecs.signing import Scheme, new_nonce, sign
 from ecsgateway.ecs.transport import NameUnknown, Untrusted
-from ecsgateway.errors import CallerError, GatewayError, GatewayFault, MalformedAnswer, NoAnswer
+from ecsgateway.errors import CallerError, GatewayError, GatewayFault, MalformedAnswer, NoAnswer, Refusal
 from ecsgateway.mapping import Reason, Retry
 
 _SHORTEST_ATTEMPT = 0.01
 """Seconds; with less than this left, an attempt is not started."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """A successful answer: its fields in the vendor's names, and the HTTP requests that it took."""
+T = TypeVar("T")
 
-    fields: dict[str, Any]
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Generic[T]):
+    """What an answer was read as, and the HTTP requests that it took."""
+
+    content: T
     attempts: int
 
 
@@ -88,14 +91,17 @@ class EcsClient:
         action: str,
         version: str,
         parameters: Mapping[str, str],
+        read: Callable[[dict[str, Any]], T],
         *,
         region_id: str,
         deadline: Deadline,
         caller: Hashable,
-    ) -> Answer:
+    ) -> Answer[T]:
         """Call an operation, within the deadline.
 
         Args:
+            read: turns the answer's fields, in the vendor's names, into what the caller wants; raises
+                MalformedAnswer if they are no answer to the question.
             caller: calls of one caller share its turns at the limiter.
 
         Raises:
@@ -106,20 +112,24 @@ class EcsClient:
         )
         try:
             async with asyncio.timeout(deadline.left()):
-                return await self._with_retries(call, deadline)
+                return await self._with_retries(call, read, deadline)
         except TimeoutError:
             error = GatewayFault(Reason.DEADLINE_EXCEEDED)
             error.attempts, error.last = call.attempts, call.last
             raise error from call.last
 
-    async def _with_retries(self, call: "_Call", deadline: Deadline) -> Answer:
+    async def _with_retries(
+        self, call: "_Call", read: Callable[[dict[str, Any]], T], deadline: Deadline
+    ) -> Answer[T]:
         self._budget.earn()
         credentials = await self._credentials.get()
         while True:
             try:
-                return Answer(fields=await self._attempt(call, credentials, deadline), attempts=call.attempts)
+                content = read(await self._attempt(call, credentials, deadline))
+                return Answer(content=content, attempts=call.attempts)
             except GatewayError as error:
                 error.attempts = call.attempts
+                error.upstream = error.upstream or call.upstream
                 if error.reason is Reason.DEADLINE_EXCEEDED:
                     error.last = call.last
                     raise
@@ -163,6 +173,7 @@ class EcsClient:
                 raise GatewayFault(Reason.DEADLINE_EXCEEDED)
             request = self._signed(call, credentials)
             call.attempts += 1
+            call.upstream = None
             try:
                 async with asyncio.timeout(min(self._policy.attempt_timeout, left + 1.0)):
                     status, headers, body = await self._exchange(request)
@@ -181,6 +192,7 @@ class EcsClient:
             except httpx.TransportError as error:
                 raise NoAnswer(Reason.UPSTREAM_UNREACHABLE) from error
         call.upstream_clock = _date(headers.get("date", ""))
+        call.upstream = Refusal(code="", http_status=status)
         try:
             return decode(
                 status=status,
@@ -247,6 +259,7 @@ class _Call:
     last: GatewayError | None = None
     remedies: set[Retry] = field(default_factory=set)
     upstream_clock: datetime | None = None
+    upstream: Refusal | None = None
 
 
 def _date(value: str) -> datetime | None:

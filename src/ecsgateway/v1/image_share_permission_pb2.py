@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*ecsgateway/v1/image_share_permission.proto\x12\recsgateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x01\n#DescribeImageSharePermissionRequest\x12\x43\n\tregion_id\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xbaH)r\'\x10\x01\x18?2!\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\z\x12\x36\n\x08image_id\x18\x02 \x01(\tB$\xe2\x41\x01\x02\xbaH\x1dr\x1b\x10\x01\x18\x80\x01\x32\x14\\A[A-Za-z0-9_.*-]+\\z\x12 \n\x0bpage_number\x18\x03 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xe2\x41\x01\x01\xbaH\x06\x1a\x04\x18\x64(\x00\"]\n$DescribeImageSharePermissionResponse\x12\x35\n\x04page\x18\x01 \x01(\x0b\x32\'.ecsgateway.v1.ImageSharePermissionPage\"\x90\x02\n!StreamImageSharePermissionRequest\x12\x43\n\tregion_id\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xbaH)r\'\x10\x01\x18?2!\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\z\x12\x36\n\x08image_id\x18\x02 \x01(\tB$\xe2\x41\x01\x02\xbaH\x1dr\x1b\x10\x01\x18\x80\x01\x32\x14\\A[A-Za-z0-9_.*-]+\\z\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xe2\x41\x01\x01\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x36\n\x0cresume_token\x18\x04 \x01(\tB \xe2\x41\x01\x01\xbaH\x19r\x17\x18\x80\x08\x32\x12\\A[A-Za-z0-9_-]*\\z\x12\x14\n\x06verify\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xa0\x01\n\"StreamImageSharePermissionResponse\x12\x35\n\x04page\x18\x01 \x01(\x0b\x32\'.ecsgateway.v1.ImageSharePermissionPage\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12-\n\x07summary\x18\x03 \x01(\x0b\x32\x1c.ecsgateway.v1.StreamSummary\"\xeb\x01\n\x18ImageSharePermissionPage\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x13\n\x0bpage_number\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x13\n\x0btotal_count\x18\x05 \x01(\x05\x12/\n\x0cshare_groups\x18\x06 \x03(\x0b\x32\x19.ecsgateway.v1.ShareGroup\x12(\n\x08\x61\x63\x63ounts\x18\x07 \x03(\x0b\x32\x16.ecsgateway.v1.Account\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"\x1b\n\nShareGroup\x12\r\n\x05group\x18\x01 \x01(\t\"M\n\x07\x41\x63\x63ount\x12\x11\n\taliyun_id\x18\x01 \x01(\t\x12/\n\x0bshared_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\rStreamSummary\x12\x12\n\npage_count\x18\x01 \x01(\x05\x12\x15\n\raccount_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12/\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1a.ecsgateway.v1.Consistency*\x9e\x01\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONSISTENCY_SINGLE_PAGE\x10\x01\x12\x1e\n\x1a\x43ONSISTENCY_NO_CHANGE_SEEN\x10\x02\x12\x1b\n\x17\x43ONSISTENCY_CHANGE_SEEN\x10\x03\x12\x18\n\x14\x43ONSISTENCY_VERIFIED\x10\x04\x32\xb7\x02\n\x1bImageSharePermissionService\x12\x8c\x01\n\x1c\x44\x65scribeImageSharePermission\x12\x32.ecsgateway.v1.DescribeImageSharePermissionRequest\x1a\x33.ecsgateway.v1.DescribeImageSharePermissionResponse\"\x03\x90\x02\x01\x12\x88\x01\n\x1aStreamImageSharePermission\x12\x30.ecsgateway.v1.StreamImageSharePermissionRequest\x1a\x31.ecsgateway.v1.StreamImageSharePermissionResponse\"\x03\x90\x02\x01\x30\x01\x42j\n\x10io.ecsgateway.v1B\x19ImageSharePermissionProtoP\x01Z)ecsgateway/gen/ecsgateway/v1;ecsgatewayv1\xaa\x02\rEcsGateway.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*ecsgateway/v1/image_share_permission.proto\x12\recsgateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x03\n#DescribeImageSharePermissionRequest\x12\xa7\x01\n\tregion_id\x18\x01 \x01(\tB\x93\x01\xe2\x41\x01\x02\xbaH\x8b\x01r\x04\x10\x01\x18?\xba\x01\x81\x01\n\x14region_id.characters\x12\x34must be lower-case letters, digits and inner hyphens\x1a\x33this.matches(\'\\\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\\\z\')\x12\x95\x01\n\x08image_id\x18\x02 \x01(\tB\x82\x01\xe2\x41\x01\x02\xbaH{r\x05\x10\x01\x18\x80\x01\xba\x01q\n\x13image_id.characters\x12\x32must be letters, digits and the characters _ . - *\x1a&this.matches(\'\\\\A[A-Za-z0-9_.*-]+\\\\z\')\x12 \n\x0bpage_number\x18\x03 \x01(\x05\x42\x0b\xe2\x41\x01\x01\xbaH\x04\x1a\x02(\x00\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xe2\x41\x01\x01\xbaH\x06\x1a\x04\x18\x64(\x00\"]\n$DescribeImageSharePermissionResponse\x12\x35\n\x04page\x18\x01 \x01(\x0b\x32\'.ecsgateway.v1.ImageSharePermissionPage\"\xae\x04\n!StreamImageSharePermissionRequest\x12\xa7\x01\n\tregion_id\x18\x01 \x01(\tB\x93\x01\xe2\x41\x01\x02\xbaH\x8b\x01r\x04\x10\x01\x18?\xba\x01\x81\x01\n\x14region_id.characters\x12\x34must be lower-case letters, digits and inner hyphens\x1a\x33this.matches(\'\\\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\\\z\')\x12\x95\x01\n\x08image_id\x18\x02 \x01(\tB\x82\x01\xe2\x41\x01\x02\xbaH{r\x05\x10\x01\x18\x80\x01\xba\x01q\n\x13image_id.characters\x12\x32must be letters, digits and the characters _ . - *\x1a&this.matches(\'\\\\A[A-Za-z0-9_.*-]+\\\\z\')\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xe2\x41\x01\x01\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x8e\x01\n\x0cresume_token\x18\x04 \x01(\tBx\xe2\x41\x01\x01\xbaHqr\x03\x18\x80\x08\xba\x01i\n\x17resume_token.characters\x12(must be a token as the gateway issued it\x1a$this.matches(\'\\\\A[A-Za-z0-9_-]*\\\\z\')\x12\x14\n\x06verify\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xa0\x01\n\"StreamImageSharePermissionResponse\x12\x35\n\x04page\x18\x01 \x01(\x0b\x32\'.ecsgateway.v1.ImageSharePermissionPage\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12-\n\x07summary\x18\x03 \x01(\x0b\x32\x1c.ecsgateway.v1.StreamSummary\"\xeb\x01\n\x18ImageSharePermissionPage\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\x13\n\x0bpage_number\x18\x03 \x01(\x05\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x13\n\x0btotal_count\x18\x05 \x01(\x05\x12/\n\x0cshare_groups\x18\x06 \x03(\x0b\x32\x19.ecsgateway.v1.ShareGroup\x12(\n\x08\x61\x63\x63ounts\x18\x07 \x03(\x0b\x32\x16.ecsgateway.v1.Account\x12\x12\n\nrequest_id\x18\x08 \x01(\t\"\x1b\n\nShareGroup\x12\r\n\x05group\x18\x01 \x01(\t\"M\n\x07\x41\x63\x63ount\x12\x11\n\taliyun_id\x18\x01 \x01(\t\x12/\n\x0bshared_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\rStreamSummary\x12\x12\n\npage_count\x18\x01 \x01(\x05\x12\x15\n\raccount_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12/\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1a.ecsgateway.v1.Consistency*\x9e\x01\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONSISTENCY_SINGLE_PAGE\x10\x01\x12\x1e\n\x1a\x43ONSISTENCY_NO_CHANGE_SEEN\x10\x02\x12\x1b\n\x17\x43ONSISTENCY_CHANGE_SEEN\x10\x03\x12\x18\n\x14\x43ONSISTENCY_VERIFIED\x10\x04\x32\xb7\x02\n\x1bImageSharePermissionService\x12\x8c\x01\n\x1c\x44\x65scribeImageSharePermission\x12\x32.ecsgateway.v1.DescribeImageSharePermissionRequest\x1a\x33.ecsgateway.v1.DescribeImageSharePermissionResponse\"\x03\x90\x02\x01\x12\x88\x01\n\x1aStreamImageSharePermission\x12\x30.ecsgateway.v1.StreamImageSharePermissionRequest\x1a\x31.ecsgateway.v1.StreamImageSharePermissionResponse\"\x03\x90\x02\x01\x30\x01\x42j\n\x10io.ecsgateway.v1B\x19ImageSharePermissionProtoP\x01Z)ecsgateway/gen/ecsgateway/v1;ecsgatewayv1\xaa\x02\rEcsGateway.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,45 +36,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020io.ecsgateway.v1B\031ImageSharePermissionProtoP\001Z)ecsgateway/gen/ecsgateway/v1;ecsgatewayv1\252\002\rEcsGateway.V1'
   _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['region_id']._loaded_options = None
-  _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['region_id']._serialized_options = b'\342A\001\002\272H)r\'\020\001\030?2!\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\z'
+  _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['region_id']._serialized_options = b'\342A\001\002\272H\213\001r\004\020\001\030?\272\001\201\001\n\024region_id.characters\0224must be lower-case letters, digits and inner hyphens\0323this.matches(\'\\\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\\\z\')'
   _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['image_id']._loaded_options = None
-  _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['image_id']._serialized_options = b'\342A\001\002\272H\035r\033\020\001\030\200\0012\024\\A[A-Za-z0-9_.*-]+\\z'
+  _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['image_id']._serialized_options = b'\342A\001\002\272H{r\005\020\001\030\200\001\272\001q\n\023image_id.characters\0222must be letters, digits and the characters _ . - *\032&this.matches(\'\\\\A[A-Za-z0-9_.*-]+\\\\z\')'
   _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['page_number']._loaded_options = None
   _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['page_number']._serialized_options = b'\342A\001\001\272H\004\032\002(\000'
   _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\006\032\004\030d(\000'
   _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['region_id']._loaded_options = None
-  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['region_id']._serialized_options = b'\342A\001\002\272H)r\'\020\001\030?2!\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\z'
+  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['region_id']._serialized_options = b'\342A\001\002\272H\213\001r\004\020\001\030?\272\001\201\001\n\024region_id.characters\0224must be lower-case letters, digits and inner hyphens\0323this.matches(\'\\\\A[a-z0-9]([a-z0-9-]*[a-z0-9])?\\\\z\')'
   _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['image_id']._loaded_options = None
-  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['image_id']._serialized_options = b'\342A\001\002\272H\035r\033\020\001\030\200\0012\024\\A[A-Za-z0-9_.*-]+\\z'
+  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['image_id']._serialized_options = b'\342A\001\002\272H{r\005\020\001\030\200\001\272\001q\n\023image_id.characters\0222must be letters, digits and the characters _ . - *\032&this.matches(\'\\\\A[A-Za-z0-9_.*-]+\\\\z\')'
   _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001\272H\006\032\004\030d(\000'
   _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['resume_token']._loaded_options = None
-  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001\272H\031r\027\030\200\0102\022\\A[A-Za-z0-9_-]*\\z'
+  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['resume_token']._serialized_options = b'\342A\001\001\272Hqr\003\030\200\010\272\001i\n\027resume_token.characters\022(must be a token as the gateway issued it\032$this.matches(\'\\\\A[A-Za-z0-9_-]*\\\\z\')'
   _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['verify']._loaded_options = None
   _globals['_STREAMIMAGESHAREPERMISSIONREQUEST'].fields_by_name['verify']._serialized_options = b'\342A\001\001'
   _globals['_IMAGESHAREPERMISSIONSERVICE'].methods_by_name['DescribeImageSharePermission']._loaded_options = None
   _globals['_IMAGESHAREPERMISSIONSERVICE'].methods_by_name['DescribeImageSharePermission']._serialized_options = b'\220\002\001'
   _globals['_IMAGESHAREPERMISSIONSERVICE'].methods_by_name['StreamImageSharePermission']._loaded_options = None
   _globals['_IMAGESHAREPERMISSIONSERVICE'].methods_by_name['StreamImageSharePermission']._serialized_options = b'\220\002\001'
-  _globals['_CONSISTENCY']._serialized_start=1404
-  _globals['_CONSISTENCY']._serialized_end=1562
+  _globals['_CONSISTENCY']._serialized_start=1887
+  _globals['_CONSISTENCY']._serialized_end=2045
   _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST']._serialized_start=157
-  _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST']._serialized_end=387
-  _globals['_DESCRIBEIMAGESHAREPERMISSIONRESPONSE']._serialized_start=389
-  _globals['_DESCRIBEIMAGESHAREPERMISSIONRESPONSE']._serialized_end=482
-  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST']._serialized_start=485
-  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST']._serialized_end=757
-  _globals['_STREAMIMAGESHAREPERMISSIONRESPONSE']._serialized_start=760
-  _globals['_STREAMIMAGESHAREPERMISSIONRESPONSE']._serialized_end=920
-  _globals['_IMAGESHAREPERMISSIONPAGE']._serialized_start=923
-  _globals['_IMAGESHAREPERMISSIONPAGE']._serialized_end=1158
-  _globals['_SHAREGROUP']._serialized_start=1160
-  _globals['_SHAREGROUP']._serialized_end=1187
-  _globals['_ACCOUNT']._serialized_start=1189
-  _globals['_ACCOUNT']._serialized_end=1266
-  _globals['_STREAMSUMMARY']._serialized_start=1269
-  _globals['_STREAMSUMMARY']._serialized_end=1401
-  _globals['_IMAGESHAREPERMISSIONSERVICE']._serialized_start=1565
-  _globals['_IMAGESHAREPERMISSIONSERVICE']._serialized_end=1876
+  _globals['_DESCRIBEIMAGESHAREPERMISSIONREQUEST']._serialized_end=584
+  _globals['_DESCRIBEIMAGESHAREPERMISSIONRESPONSE']._serialized_start=586
+  _globals['_DESCRIBEIMAGESHAREPERMISSIONRESPONSE']._serialized_end=679
+  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST']._serialized_start=682
+  _globals['_STREAMIMAGESHAREPERMISSIONREQUEST']._serialized_end=1240
+  _globals['_STREAMIMAGESHAREPERMISSIONRESPONSE']._serialized_start=1243
+  _globals['_STREAMIMAGESHAREPERMISSIONRESPONSE']._serialized_end=1403
+  _globals['_IMAGESHAREPERMISSIONPAGE']._serialized_start=1406
+  _globals['_IMAGESHAREPERMISSIONPAGE']._serialized_end=1641
+  _globals['_SHAREGROUP']._serialized_start=1643
+  _globals['_SHAREGROUP']._serialized_end=1670
+  _globals['_ACCOUNT']._serialized_start=1672
+  _globals['_ACCOUNT']._serialized_end=1749
+  _globals['_STREAMSUMMARY']._serialized_start=1752
+  _globals['_STREAMSUMMARY']._serialized_end=1884
+  _globals['_IMAGESHAREPERMISSIONSERVICE']._serialized_start=2048
+  _globals['_IMAGESHAREPERMISSIONSERVICE']._serialized_end=2359
 # @@protoc_insertion_point(module_scope)

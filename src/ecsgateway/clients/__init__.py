@@ -1,0 +1,1 @@
+"""What a client in any language needs: protos, descriptors, service config."""

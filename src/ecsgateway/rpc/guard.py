@@ -1,0 +1,223 @@
+"""What every call goes through: limits, validation, deadline, errors to a status, one log line."""
+
+import asyncio
+import re
+import traceback
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from ecsgateway.deadline import Deadline
+from ecsgateway.errors import GatewayError, GatewayFault
+from ecsgateway.mapping import Fault, Reason
+from ecsgateway.rpc.status import About, RichStatus, status_of
+from ecsgateway.rpc.telemetry import Logger
+from ecsgateway.rpc.validation import validate
+from ecsgateway.v1.error_details_pb2 import StreamInterruption
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response")
+
+_MARGIN = 0.05
+"""Seconds before the caller's deadline at which it is told that it is over, so that the status arrives."""
+
+
+class CallerLeft(Exception):
+    """The caller does not take what is sent: it cancelled, or its connection is gone."""
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One call: what its handler needs, and what its log line and its status will tell.
+
+    Attributes:
+        send: writes a message of a stream.
+        interruption: where to resume, once a message was sent.
+    """
+
+    request_id: str
+    deadline: Deadline
+    send: Callable[[Message], Awaitable[None]]
+    region_id: str
+    image_id: str
+    page: int = 0
+    attempts: int = 0
+    interruption: StreamInterruption | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+Handler = Callable[[Request, Call], Awaitable[Response]]
+
+
+class Guard:
+    """Wraps every handler.
+
+    Args:
+        log: gets one line for each call.
+        most_calls: the calls at a time; one more is refused at once.
+        longest: seconds that any call may take.
+        on_outcome: learns the reason of each failure, and None of each success.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Logger,
+        most_calls: int = 1000,
+        longest: float = 300.0,
+        on_outcome: Callable[[Reason | None, Message], None] = lambda reason, request: None,
+    ) -> None:
+        self._log = log
+        self._most_calls = most_calls
+        self._longest = longest
+        self._on_outcome = on_outcome
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.draining = False
+
+    @property
+    def calls(self) -> int:
+        """The calls that are under way."""
+        return len(self._tasks)
+
+    async def finished(self) -> None:
+        """Wait until every handler has ended, clean-up included: grpc's own stop does not (grpc#37239)."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def answer(
+        self,
+        request: Request,
+        context: grpc.aio.ServicerContext[Any, Any],
+        handler: Handler[Request, Response],
+    ) -> Response:
+        """Run a handler; whatever it raises becomes a status."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a handler is a task
+        self._tasks.add(task)
+        try:
+            outcome = await self._outcome(request, context, handler)
+        finally:
+            self._tasks.discard(task)
+        if isinstance(outcome, RichStatus):
+            await context.abort_with_status(outcome)
+            raise AssertionError("abort returned")
+        return outcome
+
+    async def _outcome(
+        self,
+        request: Request,
+        context: grpc.aio.ServicerContext[Any, Any],
+        handler: Handler[Request, Response],
+    ) -> Response | RichStatus:
+        call = self._call(request, context)
+        started = monotonic()
+        error: GatewayError | None = None
+        try:
+            if self.draining:
+                raise GatewayFault(Reason.GATEWAY_DRAINING)
+            if len(self._tasks) > self._most_calls:
+                raise GatewayFault(Reason.GATEWAY_OVERLOADED, "too many calls", retry_after=1.0)
+            validate(request)
+            async with asyncio.timeout(max(0.0, call.deadline.left())):
+                response = await handler(request, call)
+        except CallerLeft:
+            self._write(call, request, started, "CANCELLED")
+            raise asyncio.CancelledError from None
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                self._write(call, request, started, "CANCELLED")
+                raise
+            error = self._bug(call, asyncio.CancelledError())  # of a task that this one waited for
+        except TimeoutError:
+            error = GatewayFault(Reason.DEADLINE_EXCEEDED)
+        except GatewayError as failure:
+            error = failure
+        except Exception as bug:  # the last line of defence: nothing of it may reach the caller
+            error = self._bug(call, bug)
+        if error is None:
+            self._on_outcome(None, request)
+            self._write(call, request, started, "OK")
+            return response
+        self._on_outcome(error.reason, request)
+        self._write(call, request, started, error.row.status, error)
+        return status_of(
+            error,
+            About(
+                region_id=call.region_id,
+                image_id=call.image_id,
+                request_id=call.request_id,
+                page=call.page,
+                interruption=call.interruption,
+            ),
+        )
+
+    def _call(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
+        async def send(message: Message) -> None:
+            try:
+                await context.write(message)
+            except Exception as error:  # grpc raises private classes when the call is over
+                raise CallerLeft from error
+
+        left = context.time_remaining()
+        seconds = self._longest if left is None else min(self._longest, left - min(_MARGIN, left / 10))
+        return Call(
+            request_id=_request_id(context),
+            deadline=Deadline.after(seconds),
+            send=send,
+            region_id=getattr(request, "region_id", "")[:63],
+            image_id=getattr(request, "image_id", "")[:128],
+        )
+
+    def _bug(self, call: Call, bug: BaseException) -> GatewayFault:
+        """Log where a defect is, without its text: that may hold anything."""
+        frames = traceback.extract_tb(bug.__traceback__)
+        where = [f"{frame.filename.rpartition('/src/')[2]}:{frame.lineno}" for frame in frames]
+        self._log.error("bug", request_id=call.request_id, type=type(bug).__qualname__, where=where)
+        return GatewayFault(Reason.GATEWAY_INTERNAL_ERROR)
+
+    def _write(
+        self, call: Call, request: Message, started: float, status: str, error: GatewayError | None = None
+    ) -> None:
+        """Log a call: who is at fault decides how loud."""
+        facts: dict[str, Any] = {
+            "method": type(request).__name__.removesuffix("Request"),
+            "code": status,
+            "region_id": call.region_id,
+            "image_id": call.image_id,
+            "request_id": call.request_id,
+            "seconds": round(monotonic() - started, 4),
+            "attempts": error.attempts if error and error.attempts else call.attempts,
+            **call.told,
+        }
+        if error:
+            facts |= {"reason": str(error.reason), "fault": str(error.row.fault), "note": error.note}
+            if error.upstream:
+                facts |= {
+                    "upstream_code": error.upstream.code,
+                    "upstream_status": error.upstream.http_status,
+                    "upstream_request_id": error.upstream.request_id,
+                }
+        quiet = error is None or error.row.fault is Fault.CALLER
+        level = self._log.info if quiet else self._log.warning
+        if error and error.row.fault is Fault.GATEWAY and error.row.status == "INTERNAL":
+            level = self._log.error
+        level("call", **facts)
+
+
+def _is_cancelled() -> bool:
+    """Tell whether this task itself was cancelled: by its caller, its deadline or the server's stop."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Return the caller's id of the call, if it gave a proper one, or a new one."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "x-request-id" and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", str(value), re.ASCII):
+            return str(value)
+    return uuid.uuid4().hex

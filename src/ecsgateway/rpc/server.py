@@ -1,0 +1,180 @@
+"""Where everything meets: settings become a running server, which stops without losing a call."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import grpc
+import httpx
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2_grpc
+
+from ecsgateway.config import BadSetting, Settings
+from ecsgateway.deadline import Deadline
+from ecsgateway.ecs.client import EcsClient, Policy
+from ecsgateway.ecs.credentials import CredentialSource
+from ecsgateway.ecs.endpoints import endpoint_host
+from ecsgateway.ecs.limiter import FairLimiter
+from ecsgateway.ecs.transport import AiohttpTransport
+from ecsgateway.pagination import Bounds
+from ecsgateway.rpc.guard import Guard
+from ecsgateway.rpc.health import SERVICE, Health
+from ecsgateway.rpc.reflection import Reflection
+from ecsgateway.rpc.service import ImageSharePermissionService
+from ecsgateway.rpc.telemetry import logger
+from ecsgateway.translation import ACTION, VERSION
+from ecsgateway.v1.image_share_permission_pb2_grpc import add_ImageSharePermissionServiceServicer_to_server
+
+_PROBE_SECONDS = 10.0
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share its calls
+    ("grpc.max_receive_message_length", 64 * 1024),  # a request is below 2 KiB
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.max_concurrent_streams", 256),
+    ("grpc.keepalive_time_ms", 30_000),  # a caller whose machine vanished is noticed
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+)
+
+
+class Gateway:
+    """A server that answers from ECS. Start it in the running loop; stop it once.
+
+    Args:
+        settings: all of them.
+        credentials: where the keys come from.
+    """
+
+    def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
+        self._settings = settings
+        self._log = logger()
+        self._http = httpx.AsyncClient(
+            transport=AiohttpTransport(
+                connections=settings.max_requests, any_address=settings.endpoint is not None
+            ),
+            headers={"accept-encoding": "identity", "user-agent": "ecsgateway"},
+            timeout=httpx.Timeout(settings.attempt_seconds, connect=min(5.0, settings.attempt_seconds)),
+            follow_redirects=False,
+            trust_env=False,
+        )
+        self._ecs = EcsClient(
+            self._http,
+            credentials=credentials,
+            endpoint=self._endpoint,
+            limiter=FairLimiter(running=settings.max_requests, waiting=settings.max_waiting),
+            policy=Policy(
+                scheme=settings.signature,
+                response_format=settings.format,
+                attempt_timeout=settings.attempt_seconds,
+                any_endpoint=settings.endpoint is not None,
+            ),
+        )
+        self._health = Health(self._probe)
+        self._guard = Guard(
+            log=self._log,
+            most_calls=settings.max_calls,
+            longest=settings.max_seconds,
+            on_outcome=self._health.learn,
+        )
+        self._server = grpc.aio.server(options=OPTIONS)
+        add_ImageSharePermissionServiceServicer_to_server(
+            ImageSharePermissionService(
+                ecs=self._ecs,
+                guard=self._guard,
+                bounds=Bounds(prefetch=settings.prefetch_pages, pages=settings.max_pages),
+            ),
+            self._server,
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        Reflection([SERVICE, "grpc.health.v1.Health"]).add_to(self._server)
+        self.address = settings.listen
+
+    async def start(self) -> None:
+        """Serve; `address` tells where.
+
+        Raises:
+            BadSetting: the address cannot be had, or the certificate cannot be read.
+        """
+        _check_free(self._settings.listen)
+        try:
+            port = self._bind()
+        except RuntimeError:
+            raise BadSetting(f"cannot listen on {self._settings.listen}") from None
+        self.address = f"{self._settings.listen.rpartition(':')[0]}:{port}"
+        await self._server.start()
+        await self._health.start()
+        self._log.info(
+            "serving", address=self.address, upstream=self._settings.endpoint or "region's endpoint"
+        )
+
+    async def stop(self) -> None:
+        """Stop: say so, let calls end, break what is left with a token to resume, and close everything.
+
+        Calls go on for the grace; a stream that is still sending after half of it ends at its next page.
+        """
+        grace = self._settings.grace_seconds
+        self._log.info("stopping", calls=self._guard.calls, grace=grace)
+        await self._health.drain()
+        stopping = asyncio.create_task(self._server.stop(grace))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(stopping), grace / 2)
+        self._guard.draining = True
+        await stopping
+        await self._guard.finished()
+        await self._http.aclose()
+        self._log.info("stopped")
+
+    async def abort(self) -> None:
+        """End every call at once; what `stop` waits for is then over."""
+        self._guard.draining = True
+        await self._server.stop(0)
+
+    def _bind(self) -> int:
+        cert, key = self._settings.tls_cert, self._settings.tls_key
+        if cert is None or key is None:
+            return self._server.add_insecure_port(self._settings.listen)
+        try:
+            pair = (key.read_bytes(), cert.read_bytes())
+        except OSError as error:
+            raise BadSetting(f"cannot read {error.filename}: {error.strerror}") from None
+        return self._server.add_secure_port(self._settings.listen, grpc.ssl_server_credentials([pair]))
+
+    def _endpoint(self, region_id: str) -> str:
+        if self._settings.endpoint is not None:
+            return self._settings.endpoint
+        return f"https://{endpoint_host(region_id, network=self._settings.network)}"
+
+    async def _probe(self, refused: Message) -> object:
+        """Ask ECS for the smallest page of what it refused to answer."""
+        region_id, image_id = refused.region_id, refused.image_id  # type: ignore[attr-defined] # both requests have them
+        return await self._ecs.call(
+            ACTION,
+            VERSION,
+            {"RegionId": region_id, "ImageId": image_id, "PageNumber": "1", "PageSize": "1"},
+            lambda fields: fields,
+            region_id=region_id,
+            deadline=Deadline.after(_PROBE_SECONDS),
+            caller=self,
+        )
+
+
+def _check_free(listen: str) -> None:
+    """Find out before gRPC does, whose own complaint is many lines long.
+
+    Raises:
+        BadSetting: another process listens there, or the host is not ours.
+    """
+    host, _, port = listen.rpartition(":")
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[
+            0
+        ]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        raise BadSetting(f"cannot listen on {listen}: {(error.strerror or str(error)).lower()}") from None

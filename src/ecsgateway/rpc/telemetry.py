@@ -1,0 +1,70 @@
+"""The log: one line for each call, written away from the event loop. The only place that logs."""
+
+import logging
+import queue
+import sys
+from logging.handlers import QueueHandler, QueueListener
+from typing import Literal, TextIO
+
+import structlog
+
+LogFormat = Literal["text", "json"]
+Logger = structlog.typing.FilteringBoundLogger
+
+_QUEUE = 10_000
+
+
+class _Dropping(QueueHandler):
+    """Hands lines to the writer's thread; drops them when it does not keep up, so that nobody waits."""
+
+    dropped = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record
+
+
+def start_logging(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> QueueListener:
+    """Send the log to a stream, as text for people or as one JSON object a line. Stop the listener to flush.
+
+    Libraries' loggers are kept to warnings: at INFO, HTTP clients log URLs, which hold signatures.
+    """
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUE)
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0)
+    )
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+    writer = logging.StreamHandler(stream)
+    writer.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [_Dropping(lines)]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("ecsgateway").setLevel(level.upper())
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    listener = QueueListener(lines, writer)
+    listener.start()
+    return listener
+
+
+def logger() -> Logger:
+    """Return the gateway's logger."""
+    return structlog.get_logger("ecsgateway")  # type: ignore[no-any-return]
