@@ -47,7 +47,7 @@ async def fake(clock: Clock) -> AsyncIterator[FakeEcs]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(trust_env=False) as client:
         yield client
