@@ -17,6 +17,7 @@ RUN --mount=type=secret,id=ca \
     && tools/bin/pip install --require-hashes --only-binary :all: --requirement requirements/build.txt \
     && tools/bin/pip wheel --require-hashes --no-build-isolation --wheel-dir wheels --requirement requirements/run.txt
 COPY pyproject.toml README.md ./
+COPY protos protos
 COPY src src
 # Byte code is marked as never to be checked against its source: the check compares file times,
 # which a reproducible image overwrites, and the user it runs as could not write it anew.

@@ -50,7 +50,9 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     command = ["ecsgateway", "serve", "--demo", "--listen", address]
-    service = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - only the port varies
+    service = subprocess.Popen(  # noqa: S603 - only the port varies
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     try:
         with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
             await_health(channel, service)

@@ -23,5 +23,6 @@ in_image() {
 }
 in_image ecsgateway --help </dev/null >/dev/null || fail "ecsgateway --help fails"
 in_image fakeecs --help </dev/null >/dev/null || fail "fakeecs --help fails"
+in_image ecsgateway export /tmp/export </dev/null >/dev/null || fail "ecsgateway export fails"
 in_image python3 - <deploy/smoke.py || fail "$image does not serve"
 echo "$image serves."
