@@ -190,7 +190,7 @@ class EcsClient:
             except httpx.RemoteProtocolError as error:
                 raise MalformedAnswer("what came is not HTTP") from error
             except httpx.TransportError as error:
-                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE) from error
+                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE, str(error)) from error
         call.upstream_clock = _date(headers.get("date", ""))
         call.upstream = Refusal(code="", http_status=status)
         try:

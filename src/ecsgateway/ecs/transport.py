@@ -141,19 +141,19 @@ def _errors_of_httpx() -> Iterator[None]:
     try:
         yield
     except aiohttp.ConnectionTimeoutError as error:
-        raise httpx.ConnectTimeout("connect") from error
+        raise httpx.ConnectTimeout("no connection in time") from error
     except (aiohttp.ServerTimeoutError, TimeoutError) as error:
-        raise httpx.ReadTimeout("read") from error
+        raise httpx.ReadTimeout("silence") from error
     except aiohttp.ClientConnectorDNSError as error:
         unknown = error.os_error.errno in (socket.EAI_NONAME, socket.EAI_NODATA)
-        raise (NameUnknown if unknown else httpx.ConnectError)("name resolution") from error
+        raise (NameUnknown if unknown else httpx.ConnectError)("the name was not resolved") from error
     except aiohttp.ClientConnectorCertificateError as error:
         raise Untrusted("certificate") from error
     except aiohttp.ClientConnectorError as error:
-        raise httpx.ConnectError(type(error).__name__) from error
+        raise httpx.ConnectError("no connection") from error
     except aiohttp.ClientConnectionError as error:
-        raise httpx.ReadError(type(error).__name__) from error
+        raise httpx.ReadError("the connection broke") from error
     except aiohttp.ClientPayloadError as error:
-        raise httpx.ReadError("the body is incomplete") from error
+        raise httpx.ReadError("the body is not complete") from error
     except aiohttp.ClientError as error:
         raise httpx.RemoteProtocolError(type(error).__name__) from error

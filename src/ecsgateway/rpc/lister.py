@@ -57,7 +57,7 @@ async def list_accounts(
                         show.message(message)
                 return 0
             except grpc.aio.AioRpcError as error:
-                status = rpc_status.from_call(cast(grpc.Call, error))  # it has what a call has
+                status = rpc_status.from_call(cast("grpc.Call", error))  # it has what a call has
                 interruption = _detail(status, StreamInterruption())
                 if (
                     interruption is None
@@ -146,7 +146,7 @@ class _Table:
             summary = message.summary
             consistency = Consistency.Name(summary.consistency).removeprefix("CONSISTENCY_")
             words = consistency.lower().replace("_", " ")
-            self._console.print(f"{summary.account_count} accounts, {summary.page_count} pages, {words}")
+            self._console.print(f"accounts: {summary.account_count}, pages: {summary.page_count}, {words}")
 
     def _line(self, page: int, who: str, when: str) -> None:
         self._console.print(f"page {page:<4}  {who:<20}  {when}".rstrip(), markup=False, soft_wrap=True)
