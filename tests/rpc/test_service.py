@@ -90,11 +90,14 @@ async def test_a_request_is_a_post_with_its_parameters_in_the_query_and_an_empty
 async def test_an_error_has_the_same_status_in_both_methods(
     running: Running, streaming: bool, region: str, image: str, code: grpc.StatusCode
 ) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
+    async def call() -> None:
         if streaming:
             stream = StreamImageSharePermissionRequest(region_id=region, image_id=image)
             _ = [message async for message in running.stub.StreamImageSharePermission(stream)]
         else:
             unary = DescribeImageSharePermissionRequest(region_id=region, image_id=image)
             await running.stub.DescribeImageSharePermission(unary)
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call()
     assert raised.value.code() is code
