@@ -1,6 +1,7 @@
 """How an answer gets on the wire: whole, or in one of the ways in which that goes wrong."""
 
 import asyncio
+import itertools
 import socket
 import struct
 from collections.abc import Iterator
@@ -41,38 +42,36 @@ async def deliver(request: web.BaseRequest, head: bytes, body: bytes, fault: Fau
     if fault is None:
         _transport(request).write(head + body)
         return
-    early, late = _split(fault, head, body)
-    for part in early:
+    if fault.kind == "garbage":
+        _transport(request).write(body)
+        return
+    parts: Iterator[bytes] = itertools.chain((head,), _framed(fault, body))
+    if fault.kind in _CUT:
+        early, late = _cut(fault, head, b"".join(parts))
+        parts = iter((early,) if early else ())
+    for part in parts:
         _transport(request).write(part)
         await request.writer.drain()
-    await _go_wrong(request, fault, late)
+    if fault.kind in _CUT:
+        await _go_wrong(request, fault, late)
 
 
-def frame(fault: Fault, body: bytes) -> bytes:
-    """The body as it is on the wire."""
-    if fault.framing != "chunked" or not body:
-        return body
-    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+def _framed(fault: Fault, body: bytes) -> Iterator[bytes]:
+    """The body as it is on the wire, in parts."""
+    chunked = fault.framing == "chunked"
+    part = b"%x\r\n%b\r\n" % (len(body), body) if chunked and body else body
+    yield from itertools.repeat(part, fault.repeat)
+    if chunked:
+        yield b"0\r\n\r\n"
 
 
-def _split(fault: Fault, head: bytes, body: bytes) -> tuple[Iterator[bytes], bytes]:
-    """What is sent well, in parts, and what is left for the trouble."""
-    if fault.kind == "garbage":
-        return iter((body,)), b""
-    if fault.kind not in _CUT:
-        return _whole(head, body, fault.repeat), b""
+def _cut(fault: Fault, head: bytes, answer: bytes) -> tuple[bytes, bytes]:
+    """What is sent well, and what is left for the trouble."""
     after = fault.after
     if after is None and fault.kind == "truncate":
-        after = len(body) // 2
-    if after is None:
-        return iter(()), head + body
-    return iter((head + body[:after],)), body[after:]
-
-
-def _whole(head: bytes, body: bytes, repeat: int) -> Iterator[bytes]:
-    yield head + body
-    for _ in range(repeat - 1):
-        yield body
+        after = (len(answer) - len(head)) // 2
+    position = 0 if after is None else len(head) + after
+    return answer[:position], answer[position:]
 
 
 async def _go_wrong(request: web.BaseRequest, fault: Fault, late: bytes) -> None:

@@ -58,6 +58,11 @@ class Listener:
         self._server = await loop.create_server(self._web, self.host, self.port, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    async def idle(self) -> None:
+        """Wait until no request is in flight."""
+        while self._busy:
+            await asyncio.wait(self._busy)
+
     async def close(self, grace: float) -> None:
         """Stop listening, give the requests in flight `grace` seconds, and hang up on everybody."""
         if self._server is None or self._web is None:

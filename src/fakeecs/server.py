@@ -18,7 +18,7 @@ from fakeecs.call import Call, read
 from fakeecs.changes import Changes
 from fakeecs.claims import claim
 from fakeecs.data import Data, Image, Key
-from fakeecs.delivery import Delivered, deliver, frame
+from fakeecs.delivery import Delivered, deliver
 from fakeecs.demo import demo_data, demo_keys
 from fakeecs.editions import EDITIONS, Choices
 from fakeecs.errors import Refused
@@ -107,6 +107,10 @@ class FakeEcs:
         """
         await self._listener.start()
 
+    async def idle(self) -> None:
+        """Wait until no request is in flight: answered, or given up by its client."""
+        await self._listener.idle()
+
     async def close(self, grace: float = 0.0) -> None:
         """Stop listening, give the requests in flight `grace` seconds, and hang up on everybody."""
         await self._listener.close(grace)
@@ -148,17 +152,16 @@ class FakeEcs:
     async def _exchange(self, request: web.BaseRequest, call: Call, entry: Entry) -> bool:
         answer, fault = await self._answer(call, entry)
         entry.status, entry.code = answer.status, answer.code
-        wire = answer.body if fault is None else frame(fault, answer.body)
-        length: int | None = len(wire)
+        length: int | None = len(answer.body)
         keep_alive = request.keep_alive
         if fault is not None:
             entry.fault = fault.kind
             keep_alive = keep_alive and fault.kind not in _CLOSING and fault.framing != "until-close"
-            length = len(wire) * fault.repeat if fault.framing == "length" else None
+            length = len(answer.body) * fault.repeat if fault.framing == "length" else None
         top = head(answer, now=self.now(), request_id=entry.request_id, keep_alive=keep_alive, length=length)
         if fault is None:
             entry.ended = time.monotonic()  # a client in another thread may look at once
-        await deliver(request, top, b"" if call.method == "HEAD" else wire, fault)
+        await deliver(request, top, b"" if call.method == "HEAD" else answer.body, fault)
         return keep_alive
 
     async def _answer(self, call: Call, entry: Entry) -> tuple[Answer, Fault | None]:

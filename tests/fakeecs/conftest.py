@@ -64,6 +64,18 @@ def asking(clock: Clock, http: httpx.AsyncClient) -> Callable[[FakeEcs], Ask]:
     return lambda fake: asker(fake, clock, http)
 
 
+@pytest.fixture
+def sign(fake: FakeEcs, clock: Clock) -> Callable[..., httpx.Request]:
+    """Requests to the fake, not sent yet."""
+    return lambda **how: rpc_request(fake.url, clock, **how)
+
+
+@pytest.fixture
+def sign_for(clock: Clock) -> Callable[[FakeEcs], httpx.Request]:
+    """For tests that start a fake of their own."""
+    return lambda fake: rpc_request(fake.url, clock)
+
+
 def asker(fake: FakeEcs, clock: Clock, http: httpx.AsyncClient) -> Ask:
     async def ask(*, scheme: str = "rpc", **how: Any) -> httpx.Response:
         make = {"rpc": rpc_request, "acs3": acs3_request}[scheme]
