@@ -140,8 +140,9 @@ class Control:
         return _answer([])
 
     async def _get_journal(self, request: web.Request) -> web.Response:
-        last = request.query.get("last")
-        return _answer(self._fake.journal if last is None else self._fake.journal[-int(last) or None :])
+        journal = self._fake.journal
+        last = int(request.query.get("last", len(journal)))
+        return _answer(journal[max(len(journal) - last, 0) :])
 
     async def _clear_journal(self, _: web.Request) -> web.Response:
         self._fake.journal.clear()

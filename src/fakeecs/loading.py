@@ -68,7 +68,7 @@ def spelled_out(image: Any) -> Any:
     if not isinstance(image, dict):
         return image
     accounts = image.get("accounts", [])
-    if isinstance(accounts, int) and not isinstance(accounts, bool):
+    if isinstance(accounts, int) and not isinstance(accounts, bool) and accounts >= 0:
         accounts = [vars(account) for account in made_up_accounts(accounts)]
     if isinstance(accounts, list):
         accounts = [{"aliyun_id": item} if isinstance(item, str) else item for item in accounts]

@@ -1,6 +1,7 @@
 """A running fake with a clock that stands still, and a client that signs with either scheme."""
 
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,6 +75,12 @@ def sign(fake: FakeEcs, clock: Clock) -> Callable[..., httpx.Request]:
 def sign_for(clock: Clock) -> Callable[[FakeEcs], httpx.Request]:
     """For tests that start a fake of their own."""
     return lambda fake: rpc_request(fake.url, clock)
+
+
+@pytest.fixture
+def sign_url() -> Callable[..., httpx.Request]:
+    """Requests to any address, signed by the real clock."""
+    return lambda url, **how: rpc_request(url, Clock(time.time()), **how)
 
 
 def asker(fake: FakeEcs, clock: Clock, http: httpx.AsyncClient) -> Ask:
