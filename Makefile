@@ -12,11 +12,12 @@ help: ## List the targets
 .PHONY: setup
 setup: .venv/ready ## Make the environment in .venv
 
-.venv/ready: requirements/dev.txt pyproject.toml
+.venv/ready: requirements/build.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 setup"; exit 1; }
 	@echo "Making .venv (once; about a minute) ..."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation --requirement requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -55,6 +56,15 @@ generate: setup ## Generate the Python code from protos/
 lock: setup ## Lock the dependencies of pyproject.toml in requirements/
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --output-file requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" pyproject.toml --group dev --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" requirements/build.in --constraints requirements/dev.txt --output-file requirements/build.txt
+
+.PHONY: image
+image: ## Build the container image (IMAGE=name BASE=base to choose)
+	@deploy/build-image.sh
+
+.PHONY: image-test
+image-test: image ## Build the container image and try it
+	@deploy/test-image.sh
 
 .PHONY: clean
 clean: ## Remove what the other targets made

@@ -38,10 +38,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from ecsgateway.rpc.serve import serve
-
     flags = {name: value for name, value in vars(options).items() if name in Settings.model_fields}
-    asyncio.run(serve(load(flags)))
+    settings = load(flags)
+    from ecsgateway.rpc.serve import serve  # slow to import: a wrong setting is told first
+
+    asyncio.run(serve(settings))
     return 0
 
 

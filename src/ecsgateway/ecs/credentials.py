@@ -148,7 +148,7 @@ class DefaultChain:
         from alibabacloud_credentials.utils import auth_util
 
         configured = auth_util.enable_oidc_credential or auth_util.environment_credentials_uri
-        return 20.0 if configured or any(_version(file) for file in self._files) else 1.2
+        return 20.0 if configured or any(_version(file) for file in self._files) else 0.7
 
     def __call__(self) -> Credentials:
         """Return the credentials of the first provider that has some, and keep to it from then on.

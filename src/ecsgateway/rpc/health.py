@@ -36,7 +36,8 @@ class Health:
         self._probe = probe
         self._interval = interval
         self._sleep = sleep
-        self._recovering: asyncio.Task[None] | None = None
+        self.recovering: asyncio.Task[None] | None = None
+        """The probing that goes on while the service is out."""
 
     async def start(self) -> None:
         """Say that everything serves."""
@@ -44,16 +45,16 @@ class Health:
 
     async def drain(self) -> None:
         """Say that nothing serves any more, for good."""
-        if self._recovering:
-            self._recovering.cancel()
+        if self.recovering:
+            self.recovering.cancel()
             with suppress(asyncio.CancelledError):
-                await self._recovering
+                await self.recovering
         await self.servicer.enter_graceful_shutdown()
 
     def learn(self, reason: Reason | None, request: Message) -> None:
         """Take in how a call ended."""
-        if reason in _REFUSED and self._recovering is None:
-            self._recovering = asyncio.create_task(self._recover(request))
+        if reason in _REFUSED and self.recovering is None:
+            self.recovering = asyncio.create_task(self._recover(request))
 
     async def _recover(self, refused: Message) -> None:
         """Be out of service until ECS accepts the gateway's signature again."""
@@ -67,7 +68,7 @@ class Health:
                 if error.upstream is not None and error.reason not in _REFUSED:
                     break  # it is refused for another reason: the signature was accepted
         await self._say(HealthCheckResponse.SERVING)
-        self._recovering = None
+        self.recovering = None
 
     async def _say(self, status: int) -> None:
         for service in ("", SERVICE):

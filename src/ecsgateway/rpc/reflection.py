@@ -122,7 +122,7 @@ def _renamed(old: FileDescriptorProto) -> FileDescriptorProto:
     new = FileDescriptorProto.FromString(old.SerializeToString())
     new.name, new.package = old.name.replace("v1alpha", "v1"), _NEW
     for message in new.message_type:
-        for field in message.field:
+        for field in filter(lambda field: field.type_name, message.field):
             field.type_name = field.type_name.replace(f".{_OLD}.", f".{_NEW}.")
     for method in new.service[0].method:
         method.input_type = method.input_type.replace(f".{_OLD}.", f".{_NEW}.")

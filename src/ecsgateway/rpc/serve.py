@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from ecsgateway.config import BadSetting, Settings, credential_files
 from ecsgateway.ecs.credentials import Credentials, CredentialsMissing, CredentialSource, DefaultChain
 from ecsgateway.rpc.lister import list_accounts
-from ecsgateway.rpc.server import Gateway
+from ecsgateway.rpc.server import Gateway, check_free
 from ecsgateway.rpc.telemetry import start_logging
 
 DEMO_REGION, DEMO_IMAGE = "cn-hangzhou", "m-demo-45"
@@ -21,6 +21,7 @@ async def serve(settings: Settings) -> None:
     """
     listener = start_logging(settings.log_format, settings.log_level)
     try:
+        check_free(settings.listen)  # before anything that takes time
         async with AsyncExitStack() as stack:
             if settings.demo:
                 settings, credentials = await _demo(settings, stack)

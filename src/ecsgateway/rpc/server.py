@@ -99,7 +99,7 @@ class Gateway:
         Raises:
             BadSetting: the address cannot be had, or the certificate cannot be read.
         """
-        _check_free(self._settings.listen)
+        check_free(self._settings.listen)
         try:
             port = self._bind()
         except RuntimeError:
@@ -162,7 +162,7 @@ class Gateway:
         )
 
 
-def _check_free(listen: str) -> None:
+def check_free(listen: str) -> None:
     """Find out before gRPC does, whose own complaint is many lines long.
 
     Raises:
