@@ -20,6 +20,8 @@ class Entry:
     method: str
     key_id: str = ""
     nonce: str = ""
+    string_to_sign: str = field(default="", repr=False)
+    """What the server would have the client sign."""
     request_id: str
     status: int | None = None
     """The HTTP status sent; None while there is no answer."""

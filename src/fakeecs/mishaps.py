@@ -22,11 +22,18 @@ def instead(fault: Fault, entry: Entry, writer: Writer, host: str) -> Answer | N
     code = fault.code or (CODE_OF_STATUS.get(fault.status, "UnknownError") if fault.status else None)
     if code is None:
         return None
-    problem = Refused(code, entry.image_id).problem(writer.choices.errors)
+    problem = Refused(code, _subject(code, entry)).problem(writer.choices.errors)
     changed = replace(
         problem, status=fault.status or problem.status, message=fault.message or problem.message
     )
     return writer.problem(changed, host)
+
+
+def _subject(code: str, entry: Entry) -> str:
+    """What the text of an error is likely to be about."""
+    if code in ("SignatureDoesNotMatch", "IncompleteSignature"):
+        return entry.string_to_sign
+    return entry.image_id if code == "InvalidImageId.NotFound" else "ImageId"
 
 
 def dress(answer: Answer, fault: Fault) -> Answer:

@@ -176,6 +176,7 @@ class FakeEcs:
             check_envelope(call)
             made = claim(call)
             entry.key_id, entry.nonce = made.key_id, made.nonce
+            entry.string_to_sign = made.string_to_sign
             account = self._authentication.verify(made).account
             await _call(self.on_request, entry)
             latency, fault = self.faults.strike(entry, account=account, now=self.now())
