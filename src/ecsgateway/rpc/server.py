@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from contextlib import suppress
 
 import grpc
@@ -139,6 +140,9 @@ class Gateway:
             return self._server.add_insecure_port(self._settings.listen)
         try:
             pair = (key.read_bytes(), cert.read_bytes())
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+        except ssl.SSLError:
+            raise BadSetting("--tls-cert and --tls-key are no certificate with its key") from None
         except OSError as error:
             raise BadSetting(f"cannot read {error.filename}: {error.strerror}") from None
         return self._server.add_secure_port(self._settings.listen, grpc.ssl_server_credentials([pair]))
