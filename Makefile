@@ -35,6 +35,7 @@ check: setup ## Lint, types, protos, and whether the generated code is current
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/buf lint
+	$(BIN)/buf breaking --against protos/released.binpb
 	$(BIN)/buf format --diff --exit-code --path protos/ecsgateway
 	$(MAKE) --no-print-directory generate OUT=build/generated
 	diff -r build/generated/ecsgateway/v1 src/ecsgateway/v1 --exclude __pycache__
@@ -51,6 +52,10 @@ generate: setup ## Generate the Python code from protos/
 	@$(BIN)/python -m grpc_tools.protoc -I protos --include_imports --descriptor_set_out=build/imports.binpb $(IMPORTS)
 	@$(BIN)/python -m grpc_tools.protoc -I protos --include_source_info --descriptor_set_out=build/own.binpb $(PROTOS)
 	@cat build/imports.binpb build/own.binpb > $(OUT)/ecsgateway/clients/descriptors.binpb
+
+.PHONY: release-contract
+release-contract: setup ## Make the protos of now what later ones must be compatible with
+	$(BIN)/buf build --exclude-source-info --output protos/released.binpb
 
 .PHONY: lock
 lock: setup ## Lock the dependencies of pyproject.toml in requirements/
