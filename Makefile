@@ -10,15 +10,20 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: .venv/ready ## Make the environment in .venv
+setup: .venv/project ## Make the environment in .venv
 
-.venv/ready: requirements/build.txt requirements/dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 setup"; exit 1; }
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.venv/dependencies: requirements/build.txt requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.11 setup"; exit 1; }
 	@echo "Making .venv (once; about a minute) ..."
-	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation --requirement requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -m venv .venv
+	@$(PIP) --require-hashes --requirement requirements/build.txt
+	@$(PIP) --require-hashes --no-build-isolation --requirement requirements/dev.txt
+	@touch $@
+
+.venv/project: .venv/dependencies pyproject.toml
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .PHONY: run
@@ -28,6 +33,11 @@ run: setup ## Serve on an embedded fake upstream, and show one streamed call
 .PHONY: test
 test: setup ## Run the test suite
 	@$(BIN)/pytest
+
+.PHONY: conformance
+conformance: setup ## Run the vendor's Node.js client against the fake (needs Node.js 20)
+	@cd tests/conformance/npm && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@cd tests/conformance/npm && FAKEECS=$(CURDIR)/$(BIN)/fakeecs node --test
 
 .PHONY: check
 check: setup ## Lint, types, protos, and whether the generated code is current
