@@ -142,6 +142,7 @@ ROWS: tuple[Row, ...] = (
         status="UNAVAILABLE",
         fault=Fault.GATEWAY,
         text="the gateway has no valid credentials at the moment and is fetching new ones",
+        retry=Retry.BACKOFF,
         pushback=Pushback.DELAY,
     ),
     Row(

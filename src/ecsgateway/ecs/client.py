@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import Any, Generic, Literal, TypeVar
 
 import httpx
 
 from ecsgateway.deadline import Deadline
-from ecsgateway.ecs.credentials import Credentials, CredentialSource
+from ecsgateway.ecs.credentials import Credentials, CredentialsMissing, CredentialSource
 from ecsgateway.ecs.decoding import MAX_BODY, decode
 from ecsgateway.ecs.limiter import FairLimiter
 from ecsgateway.ecs.retry import Backoff, RetryBudget
@@ -122,8 +123,8 @@ class EcsClient:
         self, call: "_Call", read: Callable[[dict[str, Any]], T], deadline: Deadline
     ) -> Answer[T]:
         self._budget.earn()
-        credentials = await self._credentials.get()
-        while True:
+        credentials = await self._keys(call, deadline)
+        while credentials is not None:
             try:
                 content = read(await self._attempt(call, credentials, deadline))
                 return Answer(content=content, attempts=call.attempts)
@@ -133,10 +134,11 @@ class EcsClient:
                 if error.reason is Reason.DEADLINE_EXCEEDED:
                     error.last = call.last
                     raise
-                again = await self._prepare_retry(error, call, credentials, deadline)
-                if again is None:
+                credentials = await self._prepare_retry(error, call, credentials, deadline)
+                if credentials is None:
                     raise
-                credentials, call.last = again, error
+                call.last = error
+        raise AssertionError("there were credentials")
 
     async def _prepare_retry(
         self, error: GatewayError, call: "_Call", credentials: Credentials, deadline: Deadline
@@ -145,7 +147,8 @@ class EcsClient:
         match error.row.retry:
             case Retry.CREDENTIALS if Retry.CREDENTIALS not in call.remedies:
                 call.remedies.add(Retry.CREDENTIALS)
-                return await self._replaced(credentials, error)
+                call.last = error
+                return await self._keys(call, deadline, refused=credentials)
             case Retry.CLOCK if Retry.CLOCK not in call.remedies:
                 call.remedies.add(Retry.CLOCK)
                 if call.upstream_clock is not None:
@@ -153,17 +156,33 @@ class EcsClient:
                 return credentials
         delay = self._policy.backoff.delay(error, call.attempts)
         if delay is None or delay + _SHORTEST_ATTEMPT >= deadline.left() or not self._budget.spend():
+            if error.retry_after is None:
+                error.retry_after = self._policy.backoff.advice()
             return None
         await self._sleep(delay)
         return credentials
 
-    async def _replaced(self, refused: Credentials, error: GatewayError) -> Credentials:
-        """Return other credentials than the refused ones; without any, the refusal stands."""
-        try:
-            return await self._credentials.replace(refused)
-        except GatewayFault as fault:
-            fault.attempts, fault.upstream = error.attempts, error.upstream
-            raise fault from error
+    async def _keys(
+        self, call: "_Call", deadline: Deadline, *, refused: Credentials | None = None
+    ) -> Credentials | None:
+        """Return the current credentials, or others than the refused ones; None if there are no others.
+
+        Raises:
+            GatewayFault: the chain has none at the moment.
+        """
+        for attempt in count(1):
+            try:
+                if refused is None:
+                    return await self._credentials.get()
+                return await self._credentials.replace(refused)
+            except CredentialsMissing:
+                fault = GatewayFault(Reason.GATEWAY_CREDENTIALS_REFRESHING, retry_after=5.0)
+                fault.attempts, fault.upstream, fault.last = call.attempts, call.upstream, call.last
+                delay = self._policy.backoff.delay(fault, attempt)
+                if delay is None or delay >= deadline.left():
+                    raise fault from None
+            await self._sleep(delay)
+        raise AssertionError("it ends above")
 
     async def _attempt(self, call: "_Call", credentials: Credentials, deadline: Deadline) -> dict[str, Any]:
         """Send one request and decode its answer."""
@@ -177,6 +196,8 @@ class EcsClient:
             try:
                 async with asyncio.timeout(min(self._policy.attempt_timeout, left + 1.0)):
                     status, headers, body = await self._exchange(request)
+            except httpx.ConnectTimeout as error:
+                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE, str(error)) from error
             except (TimeoutError, httpx.TimeoutException) as error:
                 raise NoAnswer(Reason.UPSTREAM_TIMEOUT) from error
             except NameUnknown as error:
@@ -235,6 +256,7 @@ class EcsClient:
             body = bytearray()
             announced = response.headers.get("content-length", "0")
             too_large = MalformedAnswer(f"more than {MAX_BODY} bytes", Reason.UPSTREAM_RESPONSE_TOO_LARGE)
+            too_large.upstream = Refusal(code="", http_status=response.status_code)
             if announced.isdecimal() and int(announced) > MAX_BODY:
                 raise too_large
             async for chunk in response.aiter_raw():

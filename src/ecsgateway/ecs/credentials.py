@@ -10,9 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
 
-from ecsgateway.errors import GatewayFault
-from ecsgateway.mapping import Reason
-
 REFRESH_AFTER = 60.0
 """Seconds after which a snapshot is read anew, in the background."""
 
@@ -71,21 +68,16 @@ class CredentialSource:
             self._read()
         return self._current
 
-    async def replace(self, refused: Credentials) -> Credentials:
-        """Return another snapshot than the one that ECS refused.
+    async def replace(self, refused: Credentials) -> Credentials | None:
+        """Return another snapshot than the one that ECS refused; None if the chain still has the same.
 
         Raises:
-            GatewayFault: there is none at the moment; the chain failed or still has the same.
+            CredentialsMissing: the chain has none at the moment.
         """
         if self._current is not None and self._current != refused:
             return self._current
-        try:
-            fresh = await asyncio.shield(self._read())
-        except CredentialsMissing as error:
-            raise GatewayFault(Reason.GATEWAY_CREDENTIALS_REFRESHING, retry_after=5.0) from error
-        if fresh == refused:
-            raise GatewayFault(Reason.GATEWAY_CREDENTIALS_REJECTED)
-        return fresh
+        fresh = await asyncio.shield(self._read())
+        return fresh if fresh != refused else None
 
     def _read(self) -> asyncio.Future[Credentials]:
         """Start reading a snapshot, or join the reading that is under way."""

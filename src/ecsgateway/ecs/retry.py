@@ -75,6 +75,10 @@ class Backoff:
         """Full jitter: anything up to the bound, so that callers who failed together do not come together."""
         return self.random() * min(self.longest, self.initial * 2.0 ** (attempt - 1))
 
+    def advice(self) -> float:
+        """Return the seconds after which a caller may try what this gateway has given up."""
+        return self.random() * self.longest
+
     def until_next_window(self, upstream_clock: datetime) -> float:
         """Return the seconds until the quota's next minute begins, plus some to spread callers.
 

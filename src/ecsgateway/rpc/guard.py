@@ -26,6 +26,9 @@ Response = TypeVar("Response")
 _MARGIN = 0.05
 """Seconds before the caller's deadline at which it is told that it is over, so that the status arrives."""
 
+_LAST_RESORT = 0.02
+"""Seconds after the deadline at which a handler is ended; before, it can say itself how far it came."""
+
 
 class CallerLeft(Exception):
     """The caller does not take what is sent: it cancelled, or its connection is gone."""
@@ -123,7 +126,7 @@ class Guard:
             if len(self._tasks) > self._most_calls:
                 raise GatewayFault(Reason.GATEWAY_OVERLOADED, "too many calls", retry_after=1.0)
             validate(request)
-            async with asyncio.timeout(max(0.0, call.deadline.left())):
+            async with asyncio.timeout(max(0.0, call.deadline.left() + _LAST_RESORT)):
                 response = await handler(request, call)
         except CallerLeft:
             self._write(call, request, started, "CANCELLED")
@@ -135,6 +138,7 @@ class Guard:
             error = self._bug(call, asyncio.CancelledError())  # of a task that this one waited for
         except TimeoutError:
             error = GatewayFault(Reason.DEADLINE_EXCEEDED)
+            error.attempts = call.attempts
         except GatewayError as failure:
             error = failure
         except Exception as bug:  # the last line of defence: nothing of it may reach the caller

@@ -233,7 +233,7 @@ def _retry_delay(error: GatewayError) -> float:
     if error.row.pushback is Pushback.NOW:
         return 0.0
     known = error.retry_after if error.retry_after is not None else _DEFAULT_RETRY_DELAY
-    return min(known, _LONGEST_RETRY_DELAY)
+    return round(min(known, _LONGEST_RETRY_DELAY), 3)  # whole milliseconds, as the pushback is
 
 
 def _pushback(error: GatewayError, delay: float) -> int | None:
