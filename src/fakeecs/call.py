@@ -43,7 +43,7 @@ class Call:
         """Values by lower-case name; the last of a header sent twice."""
         return {name.lower(): value.strip() for name, value in self.headers}
 
-    @property
+    @cached_property
     def scheme(self) -> str:
         """Which signature the request carries, judged by where it would be."""
         return ACS3 if self.header.get("authorization", "").startswith("ACS3-") else RPC
@@ -58,7 +58,7 @@ class Call:
         """The version of the API. Empty if there is none."""
         return self._common("x-acs-version", "Version")
 
-    @property
+    @cached_property
     def host(self) -> str:
         """The name that the client called, without the port."""
         host = self.header.get("host", "")

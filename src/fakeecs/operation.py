@@ -43,7 +43,7 @@ def check_envelope(call: Call) -> None:
         raise Refused("InvalidProduct.NotFound")
     if call.path != "/":
         raise Refused("InvalidAction.NotFound")
-    if {"Action", "Version"} & call.repeated:
+    if not call.repeated.isdisjoint(("Action", "Version")):
         raise Refused("InvalidParameter", "Action or Version")
     for name, value in (("Action", call.action), ("Version", call.version)):
         if not value:
