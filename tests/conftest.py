@@ -1,9 +1,13 @@
 """What the tests share: a fake upstream and a gateway on real sockets, and callers over a real channel."""
 
+import asyncio
 import os
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -69,3 +73,41 @@ async def start(fake: FakeEcs) -> AsyncIterator[Start]:
 async def running(start: Start) -> Running:
     """A gateway with the default settings."""
     return await start()
+
+
+Run = Callable[..., Awaitable[Process]]
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> AsyncIterator[Run]:
+    """Starts `ecsgateway` with nothing in its environment but what is given; ends what still runs."""
+    started: list[Process] = []
+
+    async def start(*arguments: str, **environment: str) -> Process:
+        base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ecsgateway", *arguments, env=base | environment, stdout=PIPE, stderr=PIPE
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def ended(process: Process) -> tuple[int | None, str, str]:
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, out.decode(), err.decode()
+
+
+async def line_with(stream: asyncio.StreamReader | None, part: str) -> str:
+    """Read until a line that holds the part."""
+    assert stream is not None
+    async with asyncio.timeout(30):
+        while line := (await stream.readline()).decode():
+            if part in line:
+                return line
+    raise AssertionError(f"the stream ended before {part!r}")

@@ -1,59 +1,20 @@
 """The command line as people run it: real processes, real signals, real files."""
 
 import asyncio
-import os
 import signal
 import socket
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import pytest
 
 from fakeecs import FakeEcs, Fault
-from tests.conftest import REGION, Running
+from tests.conftest import REGION, Run, Running, ended, line_with
 
 KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "testid", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "testsecret"}
 NO_METADATA = {"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
-
-Run = Callable[..., Awaitable[Process]]
-
-
-@pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    """Starts `ecsgateway` with nothing in its environment but what is given; ends what still runs."""
-    started: list[Process] = []
-
-    async def start(*arguments: str, **environment: str) -> Process:
-        base = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "ecsgateway", *arguments, env=base | environment, stdout=PIPE, stderr=PIPE
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def _ended(process: Process) -> tuple[int | None, str, str]:
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    return process.returncode, out.decode(), err.decode()
-
-
-async def _line(stream: asyncio.StreamReader | None, part: str) -> str:
-    """Read until a line that holds the part."""
-    assert stream is not None
-    async with asyncio.timeout(30):
-        while line := (await stream.readline()).decode():
-            if part in line:
-                return line
-    raise AssertionError(f"the stream ended before {part!r}")
 
 
 @pytest.fixture
@@ -102,16 +63,16 @@ def taken() -> Iterator[str]:
 async def test_a_bad_setting_is_one_clear_line_and_exit_code_2(
     run: Run, arguments: list[str], environment: dict[str, str], line: str
 ) -> None:
-    assert await _ended(await run("serve", *arguments, **environment)) == (2, "", line)
+    assert await ended(await run("serve", *arguments, **environment)) == (2, "", line)
 
 
 async def test_a_taken_port_is_one_clear_line_and_exit_code_2(run: Run, taken: str) -> None:
-    ended = await _ended(await run("serve", "--listen", taken, **KEYS))
-    assert ended == (2, "", f"ecsgateway: cannot listen on {taken}: address already in use\n")
+    line = f"ecsgateway: cannot listen on {taken}: address already in use\n"
+    assert await ended(await run("serve", "--listen", taken, **KEYS)) == (2, "", line)
 
 
 async def test_missing_credentials_are_one_clear_line_and_exit_code_2(run: Run) -> None:
-    code, out, err = await _ended(await run("serve", "--listen", "127.0.0.1:0", **NO_METADATA))
+    code, out, err = await ended(await run("serve", "--listen", "127.0.0.1:0", **NO_METADATA))
     assert (code, out) == (2, "")
     assert err.startswith("ecsgateway: no credentials: EnvironmentVariable: ")
     assert err.count("\n") == 1
@@ -119,15 +80,15 @@ async def test_missing_credentials_are_one_clear_line_and_exit_code_2(run: Run) 
 
 async def test_a_flag_wins_over_its_environment_variable(run: Run, taken: str) -> None:
     process = await run("serve", "--listen", "127.0.0.1:0", ECSGATEWAY_LISTEN=taken, **KEYS)
-    assert "address=127.0.0.1:" in await _line(process.stderr, "serving")
+    assert "address=127.0.0.1:" in await line_with(process.stderr, "serving")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_a_signal_stops_the_server_with_exit_code_0(run: Run, number: int) -> None:
     process = await run("serve", "--listen", "127.0.0.1:0", **KEYS)
-    await _line(process.stderr, "serving")
+    await line_with(process.stderr, "serving")
     process.send_signal(number)
-    code, _, err = await _ended(process)
+    code, _, err = await ended(process)
     assert code == 0
     assert "stopped" in err
 
@@ -148,12 +109,12 @@ async def test_the_demo_shows_every_account_of_five_pages_and_how_to_go_on(run: 
 
 async def test_the_demo_needs_no_credentials_and_reads_none(run: Run) -> None:
     process = await run("serve", "--demo", "--listen", "127.0.0.1:0", "--log-format", "json")
-    line = orjson.loads(await _line(process.stderr, '"event": "call"'))
+    line = orjson.loads(await line_with(process.stderr, '"event": "call"'))
     assert (line["code"], line["accounts"], line["pages"]) == ("OK", 45, 5)
 
 
 async def test_list_prints_a_line_for_each_group_and_account(run: Run, running: Running) -> None:
-    code, out, err = await _ended(
+    code, out, err = await ended(
         await run(
             "list",
             "--target",
@@ -172,8 +133,8 @@ async def test_list_prints_a_line_for_each_group_and_account(run: Run, running: 
     ]
 
 
-async def test_list_json_prints_an_object_a_line(run: Run, running: Running, fake: FakeEcs) -> None:
-    code, out, _ = await _ended(
+async def test_list_json_prints_an_object_aline_with(run: Run, running: Running, fake: FakeEcs) -> None:
+    code, out, _ = await ended(
         await run(
             "list",
             "--json",
@@ -222,7 +183,7 @@ async def test_list_tells_an_error_in_words_and_exits_with_1(
     run: Run, running: Running, region: str, image: str, words: list[str]
 ) -> None:
     process = await run("list", "--target", running.gateway.address, "--region", region, "--image", image)
-    code, out, err = await _ended(process)
+    code, out, err = await ended(process)
     assert (code, out) == (1, "")
     for line in words:
         assert line in err
@@ -230,7 +191,7 @@ async def test_list_tells_an_error_in_words_and_exits_with_1(
 
 async def test_list_resumes_a_stream_that_broke(run: Run, running: Running, fake: FakeEcs) -> None:
     fake.faults.add(Fault(code="ServiceUnavailable", status=503, page=3, times=3))
-    code, out, err = await _ended(
+    code, out, err = await ended(
         await run(
             "list",
             "--json",
@@ -251,13 +212,13 @@ async def test_list_says_that_nobody_listens(run: Run) -> None:
     process = await run(
         "list", "--target", f"127.0.0.1:{port}", "--region", REGION, "--image", "m-x", "--timeout", "3"
     )
-    code, out, err = await _ended(process)
+    code, out, err = await ended(process)
     assert (code, out) == (1, "")
     assert err.startswith("error: UNAVAILABLE: ")
 
 
 async def test_export_writes_what_a_client_needs(run: Run, tmp_path: Path) -> None:
-    code, out, err = await _ended(await run("export", str(tmp_path / "out")))
+    code, out, err = await ended(await run("export", str(tmp_path / "out")))
     assert (code, err) == (0, "")
     written = {Path(line).relative_to(tmp_path / "out").as_posix() for line in out.splitlines()}
     assert {

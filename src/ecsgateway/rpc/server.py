@@ -58,7 +58,7 @@ class Gateway:
                 connections=settings.max_requests, any_address=settings.endpoint is not None
             ),
             headers={"accept-encoding": "identity", "user-agent": "ecsgateway"},
-            timeout=httpx.Timeout(settings.attempt_seconds, connect=min(5.0, settings.attempt_seconds)),
+            timeout=httpx.Timeout(settings.attempt_seconds, connect=min(5.0, settings.attempt_seconds / 2)),
             follow_redirects=False,
             trust_env=False,
         )
@@ -124,6 +124,7 @@ class Gateway:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(stopping), grace / 2)
         self._guard.draining = True
+        self._log.info("draining", calls=self._guard.calls)
         await stopping
         await self._guard.finished()
         await self._http.aclose()
