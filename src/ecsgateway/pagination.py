@@ -2,29 +2,28 @@
 
 The upstream has no snapshot and no cursor: when an account goes, all that follow move up by one, and what
 was first on the next page is skipped. A reading of the list (a pass) is therefore trusted only if nothing in
-it shows a change: every page tells the same total, no account comes twice, no page before the last is short,
-and as many accounts came as the total says. Otherwise the list is read again, and what no earlier pass
-delivered is delivered. docs/decisions/0006 has the levels of consistency, their cost and their proof.
+it shows a change. Otherwise the list is read again, and what no earlier pass delivered is delivered.
+docs/decisions/0006 has the levels of consistency, their cost and their proof.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from ecsgateway.deadline import Deadline
-from ecsgateway.errors import GatewayError, GatewayFault, MalformedAnswer
+from ecsgateway.errors import GatewayFault
 from ecsgateway.mapping import Reason
-from ecsgateway.passes import Pass, keep_only_new
-from ecsgateway.prefetch import Fetched, Window, in_order
-from ecsgateway.resume import Position, fingerprint
+from ecsgateway.passes import Pass, Seen
+from ecsgateway.prefetch import Fetched
+from ecsgateway.reading import FetchPage, Reader
+from ecsgateway.resume import Position
 from ecsgateway.v1.image_share_permission_pb2 import Consistency, ImageSharePermissionPage, StreamSummary
 
 MAX_PASSES = 20
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
-
-FetchPage = Callable[[int, int], Awaitable[Fetched]]
-"""Fetches the page of a number and a size; the page may be of a smaller size, if the upstream says so."""
+_MARGIN = 0.05
+"""Seconds before the deadline at which a list that kept changing is given up, so that this is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Bounds:
 
     Attributes:
         prefetch: the most pages that are fetched ahead of the reader.
-        pages: the most pages of one pass.
+        pages: the most pages of one pass over the list.
     """
 
     prefetch: int = 16
@@ -72,15 +71,13 @@ class Listing:
         bounds: Bounds = Bounds(),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        size = resume.page_size if resume else page_size
+        self._reader = Reader(self._in_time, page_size=size, prefetch=bounds.prefetch, most=bounds.pages)
         self._fetch = fetch
-        self._page_size = resume.page_size if resume else page_size
         self._deadline = deadline
         self._verify = verify
         self._resume = resume
-        self._bounds = bounds
         self._sleep = sleep
-        self._window = Window(bounds.prefetch)
-        self._calls = 0
         self._passes = 0
         self._changed = False
         self._duplicates = 0
@@ -102,133 +99,115 @@ class Listing:
     async def _as_it_comes(self) -> AsyncGenerator[Part]:
         """Deliver each page when it comes, then what is new on later passes, until a pass is the list."""
         start = self._resume.next_page - 1 if self._resume else 1
-        delivered: frozenset[str] = frozenset()
-        groups: frozenset[str] = frozenset()
-        previous: Pass | None = None
+        known: Seen | None = None
+        previous = b""
         while True:
-            this = Pass(page_size=self._page_size, before=(start - 1) * self._page_size)
-            new, witness, waits = ImageSharePermissionPage(), b"", False
-            async with aclosing(self._pages(this, start)) as pages:
+            this = Pass(before=(start - 1) * self._reader.page_size)
+            latest, waits = ImageSharePermissionPage(), False
+            async with aclosing(self._reader.pages(this, start, skipped=bool(self._resume))) as pages:
                 async for page in pages:
                     if waits:  # it was not the last after all
-                        yield self._part(new, witness)
-                    new, witness = page, _witness(page)
-                    this.note(new)
-                    self._changed |= this.changed or this.duplicates > 0 or previous is not None
-                    if self._resume and page.page_number == start:
-                        self._check_resumed(witness, this)
-                        keep_only_new(new, this.ids, this.groups)
-                    keep_only_new(new, delivered, groups)
-                    waits = bool(new.accounts or new.share_groups) or not (previous or self._resume)
+                        yield self._part(latest, this.mark)
+                    latest = page
+                    this.note(page)
+                    self._changed |= this.changed
+                    if self._resume:
+                        self._check_resumed(self._resume, this, page)
+                    if known:
+                        known.keep_new(page)
+                    waits = bool(page.accounts or page.share_groups) or not (known or self._resume)
                     if waits and page.page_number < this.last_page:
-                        yield self._part(new, witness)
+                        yield self._part(page, this.mark)
                         waits = False
             is_list = await self._is_list(this, previous)
-            if not waits:  # sent, or known before
-                del new.accounts[:], new.share_groups[:]
+            if is_list or waits:
+                yield self._part(latest if waits else _emptied(latest), this.mark, last=is_list)
             if is_list:
-                yield self._part(new, witness, last=True)
                 return
-            if waits:
-                yield self._part(new, witness)
-            delivered, groups, previous = delivered | this.ids, groups | this.groups, this
+            known, previous = known or this.seen, this.digest
 
     async def _verified(self) -> AsyncGenerator[Part]:
         """Read until two passes agree; deliver the second, or what of it a resumption lacks."""
-        previous: Pass | None = None
+        previous = b""
         while True:
-            this = Pass(page_size=self._page_size)
-            read: list[ImageSharePermissionPage] = []
-            async with aclosing(self._pages(this, 1)) as pages:
+            this = Pass()
+            read: list[bytes] = []  # a tenth of what the pages take
+            async with aclosing(self._reader.pages(this, 1)) as pages:
                 async for page in pages:
                     this.note(page)
-                    read.append(page)
+                    read.append(page.SerializeToString())
             if await self._is_list(this, previous):
                 break
-            previous = this
-        witness = fingerprint(sorted(this.ids))
+            previous = this.digest
+        mark = this.digest[: len(this.mark)]
         first = 1
         if self._resume:
-            self._check_resumed(witness, this)
-            first = min(self._resume.next_page, len(read))
-            if first < self._resume.next_page:
-                del read[-1].accounts[:], read[-1].share_groups[:]
-        for page in read[first - 1 :]:
-            yield self._part(page, witness, last=page is read[-1])
+            if self._resume.witness != mark:
+                raise GatewayFault(Reason.LISTING_CHANGED, "it changed since the resume token was issued")
+            first = self._resume.next_page
+        if first > len(read):
+            yield self._part(_emptied(ImageSharePermissionPage.FromString(read[-1])), mark, last=True)
+        for number, each in enumerate(read[first - 1 :], first):
+            yield self._part(ImageSharePermissionPage.FromString(each), mark, last=number == len(read))
 
-    async def _pages(self, this: Pass, start: int) -> AsyncGenerator[ImageSharePermissionPage]:
-        """Fetch the pages of one pass. The caller notes each in `this` before it takes the next."""
-        first = await self._get(start)
-        this.page_size = self._page_size
-        yield first.page
-        number = start
+    def _check_resumed(self, resume: Position, this: Pass, page: ImageSharePermissionPage) -> None:
+        """Make sure that what an earlier stream delivered is still the beginning of the list.
 
-        def next_number() -> int | None:
-            nonlocal number
-            if number >= min(this.last_page, start + self._bounds.pages - 1):
-                return None
-            number += 1
-            return number
+        The first page read is the last one delivered: it bears witness, and is not delivered again.
+        """
+        if page.page_number < resume.next_page:
+            if this.mark != resume.witness:
+                raise GatewayFault(Reason.LISTING_CHANGED, "it changed since the resume token was issued")
+            _emptied(page)
+        if this.changed:
+            raise GatewayFault(Reason.LISTING_CHANGED, "what was delivered before cannot be read again")
 
-        async with aclosing(in_order(self._get, next_number, self._window)) as fetched:
-            async for each in fetched:
-                yield each.page
-        while number < this.last_page or this.goes_on:
-            if this.pages >= self._bounds.pages:
-                raise GatewayFault(Reason.STREAM_LIMIT_REACHED, f"{self._bounds.pages} pages")
-            number += 1
-            yield (await self._get(number)).page
+    async def _is_list(self, this: Pass, previous: bytes) -> bool:
+        """Tell whether a pass is the whole list; if not, wait as long as another should.
 
-    async def _get(self, number: int) -> Fetched:
-        """Fetch a page of this listing. The first may be of a smaller size: the list is read in that one."""
-        self._calls += 1
-        try:
-            fetched = await self._fetch(number, self._page_size)
-        except GatewayError as error:
-            if error.reason is Reason.DEADLINE_EXCEEDED and self._passes >= 2:
-                raise GatewayFault(Reason.LISTING_CHANGED, "it kept changing until the deadline") from error
-            raise
-        if fetched.page.page_size != self._page_size:
-            if self._calls > 1:
-                raise MalformedAnswer("PageSize changed between two calls")
-            self._page_size = fetched.page.page_size
-        return fetched
-
-    async def _is_list(self, this: Pass, previous: Pass | None) -> bool:
-        """Tell whether a pass is the whole list; if not, wait as long as another should."""
+        Args:
+            previous: the digest of the pass before; empty if there was none.
+        """
         self._passes += 1
         self._duplicates += this.duplicates
+        if this.digest == previous and not this.torn:
+            if not this.complete:
+                raise GatewayFault(
+                    Reason.UPSTREAM_INCOMPLETE, f"{len(this.seen.ids)} of {this.total} accounts"
+                )
+            return True
+        self._changed |= this.changed or previous != b""
         if this.clean and not self._verify:
             return True
-        if previous and this.agrees(previous):
-            if not this.complete:
-                raise GatewayFault(Reason.UPSTREAM_INCOMPLETE, f"{len(this.ids)} of {this.total} accounts")
-            return True
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._passes - 2)) if self._passes > 1 else 0.0
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (self._passes - 2)) if previous else 0.0
         if self._passes >= MAX_PASSES or pause >= self._deadline.left():
             raise GatewayFault(Reason.LISTING_CHANGED, f"read {self._passes} times")
         await self._sleep(pause)
         return False
 
-    def _check_resumed(self, witness: bytes, this: Pass) -> None:
-        """Make sure that what an earlier stream delivered is still the beginning of the list."""
-        if self._resume and witness != self._resume.witness:
-            raise GatewayFault(Reason.LISTING_CHANGED, "it changed since the resume token was issued")
-        self._changed |= self._resume is not None and this.total != self._resume.total
+    async def _in_time(self, number: int, size: int) -> Fetched:
+        """Fetch a page. If the list has changed before, this is what the caller is told at its deadline."""
+        if not self._changed:
+            return await self._fetch(number, size)
+        left = self._deadline.left() - _MARGIN
+        with suppress(TimeoutError):
+            if left > 0:
+                async with asyncio.timeout(left):
+                    return await self._fetch(number, size)
+        raise GatewayFault(Reason.LISTING_CHANGED, "it kept changing until the deadline")
 
     def _part(self, page: ImageSharePermissionPage, witness: bytes, *, last: bool = False) -> Part:
         """Make a page the next message."""
         self._sent_pages += 1
         self._sent_accounts += len(page.accounts)
         position = Position(
-            page_size=self._page_size,
+            page_size=self._reader.page_size,
             next_page=page.page_number + 1,
-            total=page.total_count,
             sent_pages=self._sent_pages,
             sent_accounts=self._sent_accounts,
             witness=witness,
             verify=self._verify,
-            changed=self._changed and not self._verify,
+            changed=not self._verify and (self._changed or self._passes > 0),
         )
         return Part(page=page, position=position, summary=self._summary() if last else None)
 
@@ -237,7 +216,7 @@ class Listing:
             consistency = Consistency.CONSISTENCY_VERIFIED
         elif self._changed:
             consistency = Consistency.CONSISTENCY_CHANGE_SEEN
-        elif self._calls == 1:
+        elif self._reader.calls == self._sent_pages == 1:
             consistency = Consistency.CONSISTENCY_SINGLE_PAGE
         else:
             consistency = Consistency.CONSISTENCY_NO_CHANGE_SEEN
@@ -249,5 +228,7 @@ class Listing:
         )
 
 
-def _witness(page: ImageSharePermissionPage) -> bytes:
-    return fingerprint(account.aliyun_id for account in page.accounts)
+def _emptied(page: ImageSharePermissionPage) -> ImageSharePermissionPage:
+    """Take everything off a page; what is left tells where and of what list it is."""
+    del page.accounts[:], page.share_groups[:]
+    return page

@@ -1,9 +1,34 @@
-"""One reading of a list: what it saw, and whether that can be the list."""
+"""One reading of a list: what it saw, and whether that can be the list. docs/decisions/0006 has the proof."""
 
-from collections.abc import Set
+import hashlib
 from dataclasses import dataclass, field
 
 from ecsgateway.v1.image_share_permission_pb2 import ImageSharePermissionPage
+
+
+class Seen:
+    """The accounts and groups that have come."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.groups: set[str] = set()
+
+    def keep_new(self, page: ImageSharePermissionPage) -> None:
+        """Take off the page what has come before, and remember the rest."""
+        accounts = [account for account in page.accounts if self._is_new(account.aliyun_id)]
+        if len(accounts) < len(page.accounts):
+            del page.accounts[:]
+            page.accounts.extend(accounts)
+        groups = [each for each in page.share_groups if each.group not in self.groups]
+        self.groups.update(each.group for each in groups)
+        if len(groups) < len(page.share_groups):
+            del page.share_groups[:]
+            page.share_groups.extend(groups)
+
+    def _is_new(self, account_id: str) -> bool:
+        known = len(self.ids)
+        self.ids.add(account_id)
+        return len(self.ids) > known
 
 
 @dataclass(kw_only=True)
@@ -11,34 +36,42 @@ class Pass:
     """What one reading of the list has shown so far.
 
     Attributes:
-        page_size: accounts on a full page.
         before: accounts that the reading skips, because an earlier stream delivered them.
-        changed: whether two pages contradict each other: totals, groups, a short page before another.
+        page_size: accounts on a full page.
+        total: the number of accounts that the first page told.
+        number: the number of the latest page.
+        received: accounts that came, repeats included.
+        torn: whether two pages told different totals: there is no list that both are of.
+        mark: the fingerprint of the latest page.
+        digest: the fingerprint of all pages; equal digests mean equal pages.
     """
 
-    page_size: int
     before: int = 0
+    page_size: int = 0
     total: int = 0
-    pages: int = 0
+    number: int = 0
     received: int = 0
-    changed: bool = False
-    ids: set[str] = field(default_factory=set)
-    groups: set[str] = field(default_factory=set)
-    last_length: int = 0
+    torn: bool = False
+    mark: bytes = b""
+    digest: bytes = b""
+    seen: Seen = field(default_factory=Seen)
+    _length: int = 0
+    _odd: bool = False
 
     def note(self, page: ImageSharePermissionPage) -> None:
         """Take in the next page, and take off it what an earlier page of this pass had."""
-        ids = [account.aliyun_id for account in page.accounts]
-        groups = {group.group for group in page.share_groups}
-        if self.pages:
-            short = self.last_length < self.page_size
-            self.changed |= short or page.total_count != self.total or groups != self.groups
-        self.total, self.last_length = page.total_count, len(ids)
-        self.pages += 1
-        self.received += len(ids)
-        keep_only_new(page, self.ids, self.groups)
-        self.ids.update(ids)
-        self.groups |= groups
+        self.mark = fingerprint(page)
+        if self.number:
+            self.torn |= page.total_count != self.total
+            self._odd |= self._length < self.page_size and len(page.accounts) > 0
+            self._odd |= any(each.group not in self.seen.groups for each in page.share_groups)
+        else:
+            self.page_size, self.total = page.page_size, page.total_count
+        self.digest = hashlib.sha256(self.digest + self.mark).digest()
+        self.number = page.page_number
+        self._length = len(page.accounts)
+        self.received += self._length
+        self.seen.keep_new(page)
 
     @property
     def last_page(self) -> int:
@@ -46,40 +79,46 @@ class Pass:
         return max(1, -(-self.total // self.page_size))
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the pages that the total announces cannot be all."""
+    def over(self) -> bool:
+        """Whether a further page could not make this pass the list, or would be empty too."""
+        return self.torn or self._length == 0
+
+    def has_after(self, number: int) -> bool:
+        """Tell whether the page after this number is to be fetched, as far as is known.
+
+        Up to the last page that the total announces, it is. Behind it, only if the pages up to here cannot
+        be all: fewer accounts came than the total says, or more and the page is full.
+        """
+        if self.over or number < self.last_page:
+            return not self.over
         missing = self.total - self.before - self.received
-        return self.last_length > 0 and (missing > 0 or (missing < 0 and self.last_length == self.page_size))
+        return number == self.number and (missing > 0 or (missing < 0 and self._length == self.page_size))
 
     @property
     def duplicates(self) -> int:
         """The accounts that came again."""
-        return self.received - len(self.ids)
+        return self.received - len(self.seen.ids)
+
+    @property
+    def changed(self) -> bool:
+        """Whether two pages contradict each other: totals, an account twice, a short page, a new group."""
+        return self.torn or self._odd or self.duplicates > 0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing speaks against it: this pass is the list."""
+        return not self.changed and self.before + self.received == self.total
 
     @property
     def complete(self) -> bool:
         """Whether as many different accounts came as the total says, or more."""
-        return self.before + len(self.ids) >= self.total
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing shows a change: this pass is the list."""
-        return not self.changed and not self.duplicates and self.before + self.received == self.total
-
-    def agrees(self, other: "Pass") -> bool:
-        """Tell whether both passes saw the same list."""
-        mine = (self.ids, self.groups, self.total, self.received)
-        return mine == (other.ids, other.groups, other.total, other.received)
+        return self.before + len(self.seen.ids) >= self.total
 
 
-def keep_only_new(page: ImageSharePermissionPage, ids: Set[str], groups: Set[str]) -> None:
-    """Take off the page the accounts and groups that are in the sets, and what it has twice."""
-    own = {account.aliyun_id: account for account in page.accounts}
-    if len(own) < len(page.accounts) or not ids.isdisjoint(own):
-        new = [account for key, account in own.items() if key not in ids]
-        del page.accounts[:]
-        page.accounts.extend(new)
-    if not groups.isdisjoint(group.group for group in page.share_groups):
-        new_groups = [group for group in page.share_groups if group.group not in groups]
-        del page.share_groups[:]
-        page.share_groups.extend(new_groups)
+def fingerprint(page: ImageSharePermissionPage) -> bytes:
+    """Return eight bytes that differ when a page's total, groups, accounts or their order do."""
+    said = [str(page.total_count)]
+    said += [each.group for each in page.share_groups]
+    said.append("")
+    said += [account.aliyun_id for account in page.accounts]
+    return hashlib.sha256("\n".join(said).encode()).digest()[:8]

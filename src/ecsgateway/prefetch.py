@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from ecsgateway.v1.image_share_permission_pb2 import ImageSharePermissionPage
 
@@ -16,7 +17,7 @@ class Fetched:
     attempts: int
 
 
-Fetch = Callable[[int], Awaitable[Fetched]]
+Fetch = Callable[[int], Coroutine[Any, Any, Fetched]]
 """Fetches the page of a number."""
 
 
@@ -53,7 +54,7 @@ async def in_order(
     try:
         while True:
             while len(ahead) < window.size and (number := next_number()) is not None:
-                ahead.append(asyncio.create_task(_fetched(fetch, number)))
+                ahead.append(asyncio.create_task(fetch(number)))
             if not ahead:
                 return
             fetched = await ahead[0]
@@ -68,7 +69,3 @@ async def in_order(
             for task in ahead:
                 if not task.cancelled():
                     task.exception()  # the first failure is raised; those behind it are of no interest
-
-
-async def _fetched(fetch: Fetch, number: int) -> Fetched:
-    return await fetch(number)
