@@ -4,18 +4,32 @@ httpx's own pool loses slots for good when requests are cancelled, which is what
 (encode/httpcore#1093), and is an order of magnitude slower under load. See docs/decisions/0004.
 """
 
-import ipaddress
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import aiohttp
+import certifi
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from ecsgateway.ecs.resolver import LookUp, UpstreamResolver, addresses
+
 _UNSENT_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-_METADATA_SERVICE = ipaddress.ip_address("100.100.100.200")
+
+
+@cache
+def _usual_trust() -> ssl.SSLContext:
+    """Trust the authorities that httpx does, whatever the environment says.
+
+    Not ssl.create_default_context: that writes the connections' keys where SSLKEYLOGFILE says.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 class NameUnknown(httpx.ConnectError):
@@ -26,39 +40,6 @@ class Untrusted(httpx.ConnectError):
     """The endpoint cannot prove that it is the endpoint. Asking again would not change that."""
 
 
-class AddressRefused(OSError):
-    """The endpoint's name resolves to an address that no ECS endpoint has."""
-
-
-class UpstreamResolver(AbstractResolver):
-    """Resolves endpoint names, and refuses addresses of this machine, its link and its metadata service.
-
-    A name that an attacker controls could otherwise have signed requests sent there. A VPC's endpoints have
-    private addresses, so those pass.
-    """
-
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Resolve as the system does.
-
-        Raises:
-            AddressRefused: an address is one that no endpoint has.
-        """
-        found = await self._resolver.resolve(host, port, family)
-        for result in found:
-            address = ipaddress.ip_address(result["host"])
-            if address.is_loopback or address.is_link_local or address == _METADATA_SERVICE:
-                raise AddressRefused("the endpoint's name resolves to an address that no endpoint has")
-        return found
-
-    async def close(self) -> None:
-        """Do nothing: the threads are the loop's."""
-
-
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends what httpx built, byte for byte: no redirects, cookies, proxies, extra headers, decompression.
 
@@ -67,20 +48,37 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     Args:
         connections: the most connections at a time.
         any_address: whether names may resolve to any address; for endpoints that the operator named.
+        trust: which certificates prove an endpoint; the usual authorities' if None.
+        look_up: asks for a name's addresses; blocking.
     """
 
-    def __init__(self, *, connections: int, any_address: bool) -> None:
+    def __init__(
+        self,
+        *,
+        connections: int,
+        any_address: bool,
+        trust: ssl.SSLContext | None = None,
+        look_up: LookUp = addresses,
+    ) -> None:
         self._connections = connections
         self._any_address = any_address
+        self._trust = trust or _usual_trust()
+        self._look_up = look_up
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
         """Open the session on first use: it belongs to the running loop."""
         if self._session is None:
-            resolver = None if self._any_address else UpstreamResolver()
+            resolver = UpstreamResolver(
+                threads=self._connections, any_address=self._any_address, look_up=self._look_up
+            )
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._connections, ttl_dns_cache=30, keepalive_timeout=15, resolver=resolver
+                    limit=self._connections,
+                    ttl_dns_cache=30,
+                    keepalive_timeout=15,
+                    resolver=resolver,
+                    ssl=self._trust,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -107,7 +105,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers.multi_items(),
                 data=request.content or None,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(sock_connect=timeout["connect"], sock_read=timeout["read"]),
+                timeout=aiohttp.ClientTimeout(connect=timeout["connect"], sock_read=timeout["read"]),
             )
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
