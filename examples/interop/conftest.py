@@ -1,0 +1,49 @@
+"""One stage for all tests; the matrix at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from examples.interop.stage import Stage, running_stage
+
+_TIMES = pytest.StashKey[dict[str, float]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark."""
+    config.stash[_TIMES] = {}
+    config.addinivalue_line("markers", "matrix: a cell of the matrix language x scenario")
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A gateway and its upstream."""
+    with running_stage(tmp_path_factory.mktemp("logs")) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="session")
+def build_times(pytestconfig: pytest.Config) -> dict[str, float]:
+    """Seconds by language, for the summary."""
+    return pytestconfig.stash[_TIMES]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the matrix."""
+    cells: dict[str, dict[str, str]] = {}
+    for outcome, mark in (("passed", "ok"), ("skipped", "skip"), ("failed", "FAIL"), ("error", "FAIL")):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if "matrix" in report.keywords:
+                language, _, scenario = report.nodeid.partition("[")[2].rstrip("]").partition("-")
+                cells.setdefault(scenario, {})[language] = mark
+    if not cells:
+        return
+    languages = sorted({language for row in cells.values() for language in row})
+    terminalreporter.section("interop")
+    terminalreporter.line(f"{'':30}" + "".join(f"{language:>8}" for language in languages))
+    for scenario, row in cells.items():
+        terminalreporter.line(f"{scenario:30}" + "".join(f"{row.get(each, '-'):>8}" for each in languages))
+    times = config.stash[_TIMES]
+    if times:
+        spent = "".join(f"{times[each]:>8.0f}" if each in times else f"{'-':>8}" for each in languages)
+        terminalreporter.line(f"{'seconds to build':30}{spent}")
