@@ -28,10 +28,14 @@ async def serve(settings: Settings) -> None:
             else:
                 credentials = await _credentials()
             gateway = Gateway(settings, credentials)
+            signals = (
+                _Signals()
+            )  # before it serves, so that none is missed; until here, a signal just ends it
             await gateway.start()
             if settings.demo:
                 await _show(gateway.address)
-            await _until_told(gateway)
+            await signals.stop.wait()
+            await _stop(gateway, signals)
     finally:
         listener.stop()
 
@@ -54,23 +58,27 @@ async def _credentials() -> CredentialSource:
     return source
 
 
-async def _until_told(gateway: Gateway) -> None:
-    """Wait for the first signal, stop, and hurry when a second comes."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    hurries: list[asyncio.Task[None]] = []
+class _Signals:
+    """SIGTERM and SIGINT: the first one says stop, the second one says hurry."""
 
-    def on_signal() -> None:
-        if told.is_set():
-            hurries.append(asyncio.create_task(gateway.abort()))
-        told.set()
+    def __init__(self) -> None:
+        self.stop, self.hurry = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._came)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    await told.wait()
-    await gateway.stop()
-    if hurries:
-        await asyncio.wait(hurries)
+    def _came(self) -> None:
+        (self.hurry if self.stop.is_set() else self.stop).set()
+
+
+async def _stop(gateway: Gateway, signals: _Signals) -> None:
+    """Stop, and end what still runs when a second signal comes."""
+    stopping = asyncio.create_task(gateway.stop())
+    hurried = asyncio.create_task(signals.hurry.wait())
+    await asyncio.wait((stopping, hurried), return_when=asyncio.FIRST_COMPLETED)
+    hurried.cancel()
+    if not stopping.done():
+        await gateway.abort()
+    await stopping
 
 
 async def _demo(settings: Settings, stack: AsyncExitStack) -> tuple[Settings, CredentialSource]:
