@@ -53,8 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fake = _fake(options)
         control = Control(fake, *options.control) if options.control else None
         asyncio.run(_serve(fake, control))
-    except (BadData, OSError) as error:
+    except BadData as error:
         sys.stderr.write(f"fakeecs: {error}\n")
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"fakeecs: {where}{error.strerror or error}\n")
         return 1
     return 0
 

@@ -1,6 +1,10 @@
 """The control API, as a test in another language uses it."""
 
+import re
+import shlex
+from argparse import ArgumentParser
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -104,6 +108,25 @@ async def test_the_journal_is_read_and_cleared(api: httpx.AsyncClient, ask: Ask)
     assert (await api.get("/journal", params={"last": 0})).json() == []
     await api.delete("/journal")
     assert (await api.get("/journal")).json() == []
+
+
+def commands_of_the_document() -> list[str]:
+    text = (Path(__file__).parents[2] / "docs" / "fakeecs.md").read_text()
+    block = text.partition("```sh\n")[2].partition("```")[0]
+    return [command for command in re.split(r"\n(?=curl|#)", block) if command.startswith("curl")]
+
+
+@pytest.mark.parametrize("command", commands_of_the_document())
+async def test_the_commands_of_the_document_work(api: httpx.AsyncClient, command: str) -> None:
+    parser = ArgumentParser()
+    parser.add_argument("-X")
+    parser.add_argument("-d", default="")
+    parser.add_argument("url")
+    given = parser.parse_args(shlex.split(command)[1:])
+    method = given.X or ("POST" if given.d else "GET")
+    path = given.url.removeprefix("127.0.0.1:8086")
+    answer = await api.request(method, path, content=given.d)
+    assert answer.is_success, answer.text
 
 
 @pytest.mark.parametrize(
