@@ -47,6 +47,21 @@ class Stage:
         """What the fake knows of an image of cn-hangzhou."""
         return self._ask("GET", f"/images/cn-hangzhou/{image_id}")
 
+    @contextmanager
+    def image_kept(self, image_id: str) -> Iterator[None]:
+        """Let an image be changed, and put it back."""
+        image = self.image(image_id)
+        try:
+            yield
+        finally:
+            self._ask("PUT", f"/images/cn-hangzhou/{image_id}", image)
+
+    def remove_first_account(self, image_id: str) -> None:
+        """Share an image of cn-hangzhou no longer with its first account."""
+        image = self.image(image_id)
+        del image["accounts"][0]
+        self._ask("PUT", f"/images/cn-hangzhou/{image_id}", image)
+
     def journal(self) -> list[Any]:
         """The requests that the fake got."""
         entries: list[Any] = self._ask("GET", "/journal")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,11 @@ TOOLCHAINS = {
 }
 BUILD_PATIENCE = 1200.0
 UNKNOWN = "m-unknown"
+RESTART = "restart LISTING_CHANGED: the lines above are void\n"
+BROKEN = (
+    r"resume UNAVAILABLE UPSTREAM_UNAVAILABLE ECS, or a proxy before it, is out of service"
+    r" \(ServiceUnavailable\); retry in \d+ ms\n"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +36,9 @@ class Scenario:
     Attributes:
         image: in cn-hangzhou.
         faults: the trouble of the fake, see `fakeecs.trouble.Fault`.
-        interrupt_after: the program is interrupted once it has printed so many lines.
+        pause: so many lines are awaited before the next two.
+        interrupt: whether the program is interrupted then.
+        change: whether the list loses its first account then.
         status: the program's exit status.
         pages: of the summary; 0 if there is none, then the output is a beginning of the list.
         notes: the pattern of all of standard error.
@@ -42,7 +50,9 @@ class Scenario:
     image: str
     options: Sequence[str] = ()
     faults: Sequence[dict[str, Any]] = ()
-    interrupt_after: int = 0
+    pause: int = 0
+    interrupt: bool = False
+    change: bool = False
     status: int = 0
     pages: int = 0
     consistency: str = "CONSISTENCY_NO_CHANGE_SEEN"
@@ -83,12 +93,19 @@ SCENARIOS = {
         asked=[(1, 400), (1, 400), (1, 400), (1, 200)],
     ),
     "broken at page 3, resumed": Scenario(
+        image="m-demo-2345",
+        faults=[{"page": 3, "code": "ServiceUnavailable", "times": 3}],
+        pages=24,
+        notes=BROKEN,
+    ),
+    "changed meanwhile, read again": Scenario(
         image="m-demo-45",
         options=["--page-size", "10"],
-        faults=[{"page": 3, "code": "ServiceUnavailable", "times": 3}],
+        faults=[{"page": 3, "code": "ServiceUnavailable", "times": 3, "latency": 0.5}],
+        pause=20,
+        change=True,
         pages=5,
-        notes=r"resume UNAVAILABLE UPSTREAM_UNAVAILABLE ECS, or a proxy before it, is out of service"
-        r" \(ServiceUnavailable\); retry in \d+ ms\n",
+        notes=BROKEN,
     ),
     "deadline 50 ms, upstream 5 s": Scenario(
         image="m-demo-11",
@@ -111,7 +128,8 @@ SCENARIOS = {
         image="m-demo-45",
         options=["--page-size", "10"],
         faults=[{"page": 3, "latency": 60.0}],
-        interrupt_after=20,
+        pause=20,
+        interrupt=True,
         status=130,
         notes=r"error CANCELLED - interrupted\n",
     ),
@@ -165,22 +183,24 @@ def scenario(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Scenario]
     chosen: Scenario = request.param
     for fault in chosen.faults:
         stage.add_fault(image=chosen.image, **fault)
-    yield chosen
+    with stage.image_kept(chosen.image) if chosen.change else nullcontext():
+        yield chosen
     stage.reset()
 
 
 @pytest.mark.matrix
 def test_example(program: Program, scenario: Scenario, stage: Stage) -> None:
     """What it prints, how it ends, and what the upstream saw."""
+    arguments = ["--target", stage.target, "--region", "cn-hangzhou", "--image", scenario.image]
     expected = whole_output(stage, scenario)
     started = time.monotonic()
-    with program.start(
-        *("--target", stage.target, "--region", "cn-hangzhou", "--image", scenario.image), *scenario.options
-    ) as process:
+    with program.start(*arguments, *scenario.options) as process:
         assert process.stdout
-        begun = [process.stdout.readline() for _ in range(scenario.interrupt_after)]
-        if begun:
+        begun = [process.stdout.readline() for _ in range(scenario.pause)]
+        if scenario.interrupt:
             process.send_signal(signal.SIGINT)
+        if scenario.change:
+            stage.remove_first_account(scenario.image)
         try:
             rest, notes = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
@@ -191,19 +211,22 @@ def test_example(program: Program, scenario: Scenario, stage: Stage) -> None:
     lines = [*begun, *rest.splitlines(keepends=True)]
     assert re.fullmatch(scenario.notes, notes), notes
     assert process.returncode == scenario.status
-    assert lines == (expected if scenario.pages else expected[: len(begun)])
+    if scenario.change:
+        assert lines == [*expected[: scenario.pause], RESTART, *whole_output(stage, scenario)]
+    else:
+        assert lines == (expected if scenario.pages else expected[: scenario.pause])
     assert elapsed < scenario.seconds
     over = stage.eventually(lambda entries: all(entry["ended"] is not None for entry in entries))
     if scenario.asked is not None:
         assert answers(over) == list(scenario.asked)
     hanging = [entry for entry in over if any(fits(fault, entry) for fault in scenario.faults)]
     assert all(entry["aborted"] for entry in hanging)
-    assert hanging or not scenario.interrupt_after
+    assert hanging or not scenario.interrupt
 
 
 def fits(fault: dict[str, Any], entry: Any) -> bool:
     """Whether a request met a fault that makes it hang."""
-    return "latency" in fault and fault.get("page") in (None, entry["page_number"])
+    return "latency" in fault and "code" not in fault and fault.get("page") in (None, entry["page_number"])
 
 
 def whole_output(stage: Stage, scenario: Scenario) -> list[str]:
