@@ -53,7 +53,7 @@ def to_page(answer: dict[str, Any], request: DescribeImageSharePermissionRequest
         request_id=_request_id(answer),
     )
     _check_echo(page, request)
-    if page.total_count and answer.get("Accounts") is None:
+    if page.total_count and _absent(answer, "Accounts", "Account"):
         raise MalformedAnswer("Accounts is missing though TotalCount is not 0")
     if len(page.accounts) > page.page_size:
         raise MalformedAnswer("Accounts has more entries than PageSize")
@@ -100,6 +100,12 @@ def _items(answer: dict[str, Any], outer: str, inner: str) -> list[dict[str, Any
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise MalformedAnswer(f"{outer}.{inner} is not a list of objects")
     return items
+
+
+def _absent(answer: dict[str, Any], outer: str, inner: str) -> bool:
+    """Tell whether the list is not there at all, which is not the same as an empty one."""
+    wrapper = answer.get(outer)
+    return wrapper is None or (isinstance(wrapper, dict) and wrapper.get(inner) is None)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

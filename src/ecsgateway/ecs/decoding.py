@@ -48,7 +48,7 @@ def decode(
     except MalformedAnswer as error:
         if status < 400 or error.reason is not Reason.UPSTREAM_MALFORMED_RESPONSE:
             raise
-        raise _not_of_ecs(status) from error
+        raise _not_of_ecs(status, headers) from error
     if status == 200:
         return answer
     raise _refusal(status, headers, answer, secrets)
@@ -90,7 +90,7 @@ def _value(element: Element, depth: int) -> Any:
     if depth == 0:
         raise MalformedAnswer("the body is nested too deep")
     if not len(element):
-        return element.text or ""
+        return (element.text or "").strip()
     fields: dict[str, Any] = {}
     for child in element:
         name, value = _name(child), _value(child, depth - 1)
@@ -121,18 +121,21 @@ def _decompressed(headers: Mapping[str, str], body: bytes) -> bytes:
         raise MalformedAnswer("the body is not gzip") from error
     if len(plain) > MAX_BODY:
         raise MalformedAnswer(f"more than {MAX_BODY} bytes", Reason.UPSTREAM_RESPONSE_TOO_LARGE)
-    if not inflater.eof:
-        raise MalformedAnswer("the body is not all of its gzip")
+    if not inflater.eof or inflater.unused_data:
+        raise MalformedAnswer("the body is not one whole gzip")
     return plain
 
 
-def _not_of_ecs(status: int) -> MalformedAnswer | NoAnswer:
+def _not_of_ecs(status: int, headers: Mapping[str, str]) -> MalformedAnswer | NoAnswer:
     """Read an error whose body ECS did not write: its status says what the proxy means, if anything."""
+    note = f"HTTP {status}, not from ECS"
+    retry_after = _milliseconds(headers.get("x-acs-retry-after", ""))
+    if status == 429 or retry_after is not None:
+        retry_after = retry_after or _seconds(headers.get("retry-after", ""))
+        return NoAnswer(Reason.UPSTREAM_THROTTLED, note, retry_after=retry_after)
     if status >= 500:
-        return NoAnswer(Reason.UPSTREAM_UNAVAILABLE, f"HTTP {status}, not from ECS")
-    if status == 429:
-        return NoAnswer(Reason.UPSTREAM_THROTTLED, "HTTP 429, not from ECS")
-    return MalformedAnswer(f"HTTP {status}, not from ECS")
+        return NoAnswer(Reason.UPSTREAM_UNAVAILABLE, note)
+    return MalformedAnswer(note)
 
 
 def _refusal(
