@@ -1,7 +1,10 @@
 """What the fake saw: one entry for each request, from its arrival on."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from fakeecs.call import Call
 
 KEPT = 100_000
 """So many entries are kept at least; the oldest go first."""
@@ -37,6 +40,24 @@ class Entry:
     headers: Mapping[str, str] = field(repr=False)
 
 
+def open_entry(call: Call, request_id: str) -> Entry:
+    """Note a request that has just arrived."""
+    given = call.parameters
+    return Entry(
+        action=call.action,
+        region=given.get("RegionId", ""),
+        image_id=given.get("ImageId", ""),
+        page_number=_lenient_int(given.get("PageNumber", "")),
+        page_size=_lenient_int(given.get("PageSize", "")),
+        scheme=call.scheme,
+        method=call.method,
+        request_id=request_id,
+        started=time.monotonic(),
+        parameters=given,
+        headers=call.header,
+    )
+
+
 def keep(journal: list[Entry], entry: Entry) -> None:
     """Append, and forget the oldest half once there are twice as many as are kept."""
     journal.append(entry)
@@ -44,8 +65,7 @@ def keep(journal: list[Entry], entry: Entry) -> None:
         del journal[:KEPT]
 
 
-def lenient_int(text: str) -> int | None:
-    """The number that a client meant, or None."""
+def _lenient_int(text: str) -> int | None:
     try:
         return int(text)
     except ValueError:

@@ -22,7 +22,7 @@ from fakeecs.delivery import Delivered, deliver
 from fakeecs.demo import demo_data, demo_keys
 from fakeecs.editions import EDITIONS, Choices
 from fakeecs.errors import Refused
-from fakeecs.journal import Entry, keep, lenient_int
+from fakeecs.journal import Entry, keep, open_entry
 from fakeecs.listener import Listener, loop_in_thread
 from fakeecs.mishaps import dress, instead
 from fakeecs.operation import check_envelope, describe
@@ -136,7 +136,8 @@ class FakeEcs:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         call = read(request.method, request.raw_path, tuple(request.headers.items()), await request.read())
-        entry = self._open_entry(call)
+        entry = open_entry(call, str(uuid.UUID(int=self.random.getrandbits(128), version=4)).upper())
+        keep(self.journal, entry)
         try:
             keep_alive = await self._exchange(request, call, entry)
         except asyncio.CancelledError:
@@ -191,24 +192,6 @@ class FakeEcs:
         except Refused as refused:
             answer = writer.problem(refused.problem(self.choices.errors), call.host)
         return (answer if fault is None else dress(answer, fault)), fault
-
-    def _open_entry(self, call: Call) -> Entry:
-        given = call.parameters
-        entry = Entry(
-            action=call.action,
-            region=given.get("RegionId", ""),
-            image_id=given.get("ImageId", ""),
-            page_number=lenient_int(given.get("PageNumber", "")),
-            page_size=lenient_int(given.get("PageSize", "")),
-            scheme=call.scheme,
-            method=call.method,
-            request_id=str(uuid.UUID(int=self.random.getrandbits(128), version=4)).upper(),
-            started=time.monotonic(),
-            parameters=given,
-            headers=call.header,
-        )
-        keep(self.journal, entry)
-        return entry
 
 
 async def _call(hook: Hook | None, entry: Entry) -> None:

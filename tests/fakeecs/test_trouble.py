@@ -338,6 +338,22 @@ async def test_closing_does_not_wait_for_what_hangs(clock: Callable[[], float], 
     writer.close()
 
 
+async def test_closing_does_not_wait_for_a_client_that_does_not_read(
+    clock: Callable[[], float], sign_for: Any
+) -> None:
+    async with asyncio.timeout(2):
+        async with FakeEcs(now=clock) as fake:
+            fake.faults.add(Fault(kind="body", body=b"x" * 1_000_000, repeat=1000))
+            arrived = first_request(fake)
+            with socket.create_connection(("127.0.0.1", fake.port)) as link:
+                link.sendall(
+                    f"GET {sign_for(fake).url.raw_path.decode()} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+                )
+                await arrived
+                await fake.close()
+    assert fake.journal[-1].aborted
+
+
 async def test_a_client_that_resets_is_seen(fake: FakeEcs, sign: Sign) -> None:
     fake.faults.add(Fault(kind="stall"))
     arrived = first_request(fake)
