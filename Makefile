@@ -39,6 +39,10 @@ conformance: setup ## Run the vendor's Node.js client against the fake (needs No
 	@cd tests/conformance/npm && npm ci --ignore-scripts --no-audit --no-fund --silent
 	@cd tests/conformance/npm && FAKEECS=$(CURDIR)/$(BIN)/fakeecs node --test
 
+.PHONY: interop
+interop: setup ## Run the examples, grpcurl and buf curl on a gateway
+	@$(BIN)/pytest examples/interop
+
 .PHONY: check
 check: setup ## Lint, types, protos, and whether the generated code is current
 	$(BIN)/ruff format --check
