@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -86,6 +86,36 @@ def page(parameters: dict[str, str], **changes: object) -> bytes:
 async def well(wire: Wire) -> None:
     """Answer as ECS does."""
     await wire.send(answer(page(wire.parameters)))
+
+
+def listing(accounts: Sequence[str], **changes: object) -> Script:
+    """Answer as ECS does from a longer list, page by page."""
+
+    async def script(wire: Wire) -> None:
+        await wire.send(answer(cut(accounts, wire.parameters, **changes)))
+
+    return script
+
+
+def cut(accounts: Sequence[str], parameters: dict[str, str], **changes: object) -> bytes:
+    """Write the page of a list that a request asks for."""
+    number, size = int(parameters["PageNumber"]), int(parameters["PageSize"])
+    part = accounts[(number - 1) * size : number * size]
+    fields: dict[str, object] = {
+        "TotalCount": len(accounts),
+        "Accounts": {"Account": [{"AliyunId": each} for each in part]},
+    }
+    return page(parameters, **{**fields, **changes})
+
+
+def refusing(code: str, status: int = 400, *, more: str = "", message: str = "") -> Script:
+    """Answer with an error of ECS."""
+
+    async def script(wire: Wire) -> None:
+        body = orjson.dumps({"Code": code, "Message": message, "RequestId": "8C6D7A1B-0000"})
+        await wire.send(answer(body, status=status, more=more))
+
+    return script
 
 
 @dataclass(kw_only=True)

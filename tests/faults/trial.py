@@ -9,8 +9,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from ecsgateway.ecs.credentials import Credentials
+from ecsgateway.rpc.health import SERVICE
 from tests.calling import Outcome, ask
 from tests.faults.hostile import ACCOUNTS, Hostile, Wire, answer, page
 
@@ -37,6 +39,7 @@ class Trial:
     """
 
     upstream: Hostile
+    channel: grpc.aio.Channel
     stub: "ImageSharePermissionServiceAsyncStub"
     log: io.StringIO
     printed: Callable[[], str]
@@ -60,6 +63,16 @@ class Trial:
         if timeout is not None:
             self.late.append(outcome.seconds - timeout)
         return outcome
+
+    async def health(self) -> str:
+        """Ask what the service says of itself."""
+        check = self.channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+        answer = await check(HealthCheckRequest(service=SERVICE), timeout=1.0)
+        return HealthCheckResponse.ServingStatus.Name(answer.status)
 
     async def check(self) -> None:
         """Check I1 to I6."""
