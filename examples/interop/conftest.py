@@ -1,10 +1,15 @@
 """One stage for all tests; the matrix at the end."""
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from examples.interop.stage import Stage, running_stage
+from examples.interop.stage import TOOLS, Stage, need, running_stage
+
+GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4"
 
 _TIMES = pytest.StashKey[dict[str, float]]()
 
@@ -26,6 +31,19 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def build_times(pytestconfig: pytest.Config) -> dict[str, float]:
     """Seconds by language, for the summary."""
     return pytestconfig.stash[_TIMES]
+
+
+@pytest.fixture(scope="session")
+def grpcurl_program() -> Path:
+    """Build grpcurl."""
+    need("go")
+    subprocess.run(
+        ["nice", "-n", "10", "go", "install", GRPCURL],
+        env={**os.environ, "GOBIN": str(TOOLS)},
+        check=True,
+        timeout=900,
+    )
+    return TOOLS / "grpcurl"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -3,7 +3,6 @@
 # ruff: noqa: D103 - names of tests are sentences
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -11,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from examples.interop.stage import PATIENCE, TOOLS, Stage, need
+from examples.interop.stage import PATIENCE, Stage
 
-VERSION = "v1.9.4"
 SERVICE = "ecsgateway.v1.ImageSharePermissionService"
 EXPECTED = Path(__file__).with_name("expected")
 RESOURCE_EXHAUSTED, NOT_FOUND, INVALID_ARGUMENT = 8, 5, 3
@@ -21,27 +19,14 @@ RESOURCE_EXHAUSTED, NOT_FOUND, INVALID_ARGUMENT = 8, 5, 3
 Grpcurl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="session")
-def program() -> Path:
-    """Build it."""
-    need("go")
-    subprocess.run(
-        ["nice", "-n", "10", "go", "install", f"github.com/fullstorydev/grpcurl/cmd/grpcurl@{VERSION}"],
-        env={**os.environ, "GOBIN": str(TOOLS)},
-        check=True,
-        timeout=900,
-    )
-    return TOOLS / "grpcurl"
-
-
 @pytest.fixture
-def grpcurl(program: Path, stage: Stage) -> Grpcurl:
+def grpcurl(grpcurl_program: Path, stage: Stage) -> Grpcurl:
     """Runs it against the gateway: its options, then what follows the address."""
 
     def run(*arguments: str, **request: object) -> "subprocess.CompletedProcess[str]":
         data = ["-d", json.dumps(request)] if request else []
         return subprocess.run(
-            [program, "-plaintext", *data, stage.target, *arguments],
+            [grpcurl_program, "-plaintext", *data, stage.target, *arguments],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
