@@ -35,6 +35,7 @@ class Outcome:
     details: tuple[Message, ...] = ()
     trailers: dict[str, str | bytes] = field(default_factory=dict)
     accounts: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     messages: int = 0
     summary: StreamSummary | None = None
     seconds: float = 0.0
@@ -95,6 +96,7 @@ async def ask(
             wanted = StreamImageSharePermissionRequest(region_id=region, image_id=image, **fields)
             async for message in stub.StreamImageSharePermission(wanted, timeout=timeout, metadata=metadata):
                 outcome.accounts += [account.aliyun_id for account in message.page.accounts]
+                outcome.groups += [group.group for group in message.page.share_groups]
                 outcome.messages += 1
                 outcome.summary = message.summary if message.HasField("summary") else None
     except grpc.aio.AioRpcError as error:

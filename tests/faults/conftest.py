@@ -62,7 +62,14 @@ async def begin(log: io.StringIO, capfd: pytest.CaptureFixture[str]) -> AsyncIte
             channel = grpc.aio.insecure_channel(gateway.address, options=OPTIONS)
             stack.push_async_callback(channel.close)
             stub = ImageSharePermissionServiceStub(channel)
-            trial = Trial(upstream=upstream, channel=channel, stub=stub, log=log, printed=printed)
+            trial = Trial(
+                upstream=upstream,
+                channel=channel,
+                stub=stub,
+                log=log,
+                printed=printed,
+                slots=settings.get("max_requests", SLOTS),
+            )
             await trial.warm_up()
             trials.append(trial)
             return trial

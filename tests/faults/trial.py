@@ -23,7 +23,6 @@ CANARIES = Credentials(
     access_key_id="canary-key-id", access_key_secret="canary-key-secret", security_token="canary-sts-token"
 )
 SLOTS = 2
-"""HTTP requests at a time in every trial: a lost one shows."""
 
 LATEST = 0.1
 """Seconds after its deadline at which a caller must have its status."""
@@ -34,6 +33,7 @@ class Trial:
     """What a case needs, and what it left behind.
 
     Attributes:
+        slots: HTTP requests that may run at a time; a lost one shows.
         held: the accounts that an OK stream must have delivered.
         printed: returns what standard output and error got so far.
     """
@@ -43,6 +43,7 @@ class Trial:
     stub: "ImageSharePermissionServiceAsyncStub"
     log: io.StringIO
     printed: Callable[[], str]
+    slots: int = SLOTS
     held: tuple[str, ...] = ACCOUNTS
     outcomes: list[Outcome] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
@@ -106,7 +107,7 @@ class Trial:
 
     async def _all_slots_work(self) -> None:
         """I4 and I5: a healthy upstream that answers only when every slot is in use gets to answer."""
-        together = asyncio.Barrier(SLOTS)
+        together = asyncio.Barrier(self.slots)
 
         async def answer_together(wire: Wire) -> None:
             await together.wait()
@@ -114,10 +115,10 @@ class Trial:
 
         self.upstream.scripts = [answer_together]
         outcomes = await asyncio.gather(
-            *(ask(self.stub, "unary", image="m-healthy", timeout=5.0) for _ in range(SLOTS))
+            *(ask(self.stub, "unary", image="m-healthy", timeout=5.0) for _ in range(self.slots))
         )
-        assert [each.code for each in outcomes] == [grpc.StatusCode.OK] * SLOTS, (
-            f"I5: {outcomes[0].text or outcomes[1].text}"
+        assert [each.code for each in outcomes] == [grpc.StatusCode.OK] * self.slots, (
+            f"I5: {[each.text for each in outcomes]}"
         )
         await self.upstream.behave()
 
