@@ -64,6 +64,7 @@ async def begin(log: io.StringIO, capfd: pytest.CaptureFixture[str]) -> AsyncIte
             stub = ImageSharePermissionServiceStub(channel)
             trial = Trial(
                 upstream=upstream,
+                address=gateway.address,
                 channel=channel,
                 stub=stub,
                 log=log,

@@ -39,6 +39,7 @@ class Trial:
     """
 
     upstream: Hostile
+    address: str
     channel: grpc.aio.Channel
     stub: "ImageSharePermissionServiceAsyncStub"
     log: io.StringIO
@@ -62,7 +63,7 @@ class Trial:
         outcome = await ask(self.stub, way, timeout=timeout, **how)
         self.outcomes.append(outcome)
         if timeout is not None:
-            self.late.append(outcome.seconds - timeout)
+            self.late.append(outcome.seconds - max(0.0, timeout))
         return outcome
 
     async def health(self) -> str:
