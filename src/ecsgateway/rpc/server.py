@@ -33,7 +33,7 @@ OPTIONS = (
     ("grpc.max_receive_message_length", 64 * 1024),  # a request is below 2 KiB
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.absolute_max_metadata_size", 16 * 1024),
-    ("grpc.max_concurrent_streams", 256),
+    ("grpc.max_concurrent_streams", 1024),  # above the calls at a time: what gRPC refuses has no details
     ("grpc.keepalive_time_ms", 30_000),  # a caller whose machine vanished is noticed
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
