@@ -2,6 +2,7 @@
 
 mod service_config;
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ struct Options {
 /// What a status and its details say; a status that the client made itself has no details.
 struct Failure {
     code: Code,
+    disconnected: bool,
     reason: String,
     retry_after: Option<Duration>,
     resume_token: String,
@@ -70,6 +72,7 @@ impl From<&Status> for Failure {
         }
         Self {
             code: status.code(),
+            disconnected: status.source().is_some(), // tonic calls it UNKNOWN
             retry_after,
             resume_token: interruption(status).resume_token,
             line: format!("{} {reason} {}", code_name(status), parts.join("; ")),
@@ -81,7 +84,8 @@ impl From<&Status> for Failure {
 impl Failure {
     /// Whether the same call may succeed later.
     fn passing(&self) -> bool {
-        matches!(self.code, Code::Unavailable | Code::ResourceExhausted) || self.retry_after.is_some()
+        let unavailable = matches!(self.code, Code::Unavailable | Code::ResourceExhausted);
+        unavailable || self.disconnected || self.retry_after.is_some()
     }
 }
 
