@@ -3,6 +3,7 @@
 import logging
 import queue
 import sys
+import threading
 from logging.handlers import QueueHandler, QueueListener
 from typing import Literal, TextIO
 
@@ -12,6 +13,8 @@ LogFormat = Literal["text", "json"]
 Logger = structlog.typing.FilteringBoundLogger
 
 _QUEUE = 10_000
+_LAST_LINES = 2.0
+"""Seconds that the end of the process waits for its last lines to be written."""
 
 
 class _Dropping(QueueHandler):
@@ -29,16 +32,28 @@ class _Dropping(QueueHandler):
         return record
 
 
+class _Leaving(QueueListener):
+    """Writes the lines; at the end it waits a while for the reader of the log, and not for ever."""
+
+    def enqueue_sentinel(self) -> None:
+        self.queue.put(None)
+
+    def stop(self) -> None:
+        stopping = threading.Thread(target=super().stop, daemon=True)
+        stopping.start()
+        stopping.join(_LAST_LINES)
+
+
 def start_logging(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> QueueListener:
     """Send the log to a stream, as text for people or as one JSON object a line. Stop the listener to flush.
 
     Libraries' loggers are kept to warnings: at INFO, HTTP clients log URLs, which hold signatures.
     """
     lines: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUE)
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    render: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer()]
         if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0)
+        else [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0)]
     )
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -46,7 +61,7 @@ def start_logging(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> Q
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
     )
     writer = logging.StreamHandler(stream)
     writer.setFormatter(formatter)
@@ -60,9 +75,19 @@ def start_logging(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> Q
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    listener = QueueListener(lines, writer)
+    listener = _Leaving(lines, writer)
     listener.start()
     return listener
+
+
+def _printable(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape what could forge a line or move a terminal's cursor; JSON escapes by itself."""
+    return {
+        key: value.encode("unicode_escape").decode()
+        if isinstance(value, str) and not value.isprintable()
+        else value
+        for key, value in event.items()
+    }
 
 
 def logger() -> Logger:
