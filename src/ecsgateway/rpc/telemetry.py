@@ -13,7 +13,7 @@ LogFormat = Literal["text", "json"]
 Logger = structlog.typing.FilteringBoundLogger
 
 _QUEUE = 10_000
-_LAST_LINES = 2.0
+_LAST_LINES = 1.0
 """Seconds that the end of the process waits for its last lines to be written."""
 
 
@@ -35,8 +35,12 @@ class _Dropping(QueueHandler):
 class _Leaving(QueueListener):
     """Writes the lines; at the end it waits a while for the reader of the log, and not for ever."""
 
+    def __init__(self, lines: queue.Queue[logging.LogRecord | None], writer: logging.Handler) -> None:
+        super().__init__(lines, writer)
+        self._lines = lines
+
     def enqueue_sentinel(self) -> None:
-        self.queue.put(None)
+        self._lines.put(None)  # the base class raises when there is no room
 
     def stop(self) -> None:
         stopping = threading.Thread(target=super().stop, daemon=True)
@@ -49,7 +53,7 @@ def start_logging(form: LogFormat, level: str, stream: TextIO = sys.stderr) -> Q
 
     Libraries' loggers are kept to warnings: at INFO, HTTP clients log URLs, which hold signatures.
     """
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(_QUEUE)
+    lines: queue.Queue[logging.LogRecord | None] = queue.Queue(_QUEUE)
     render: list[structlog.typing.Processor] = (
         [structlog.processors.JSONRenderer()]
         if form == "json"
