@@ -207,7 +207,7 @@ class Listing:
             sent_accounts=self._sent_accounts,
             witness=witness,
             verify=self._verify,
-            changed=not self._verify and (self._changed or self._passes > 0),
+            changed=not self._verify and (self._changed or (self._passes > 0 and not last)),
         )
         return Part(page=page, position=position, summary=self._summary() if last else None)
 

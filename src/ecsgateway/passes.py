@@ -116,9 +116,7 @@ class Pass:
 
 
 def fingerprint(page: ImageSharePermissionPage) -> bytes:
-    """Return eight bytes that differ when a page's total, groups, accounts or their order do."""
-    said = [str(page.total_count)]
-    said += [each.group for each in page.share_groups]
-    said.append("")
-    said += [account.aliyun_id for account in page.accounts]
+    """Return eight bytes that differ when a page's total, groups, accounts or the accounts' order do."""
+    groups = sorted(each.group for each in page.share_groups)
+    said = [str(page.total_count), *groups, "", *(account.aliyun_id for account in page.accounts)]
     return hashlib.sha256("\n".join(said).encode()).digest()[:8]

@@ -64,7 +64,12 @@ def position_of(token: str, region_id: str, image_id: str, *, verify: bool) -> P
     except ValueError:
         data = b""
     fields, check = data[: _FIELDS.size], data[_FIELDS.size :]
-    if len(check) != _CHECK_BYTES or check != _check(fields, region_id, image_id):
+    only_form = base64.urlsafe_b64encode(data).decode() == token
+    if (
+        not only_form
+        or len(data) != _FIELDS.size + _CHECK_BYTES
+        or check != _check(fields, region_id, image_id)
+    ):
         raise _refused("is not one of this image and region")
     version, flags, page_size, next_page, sent_pages, sent_accounts, witness = _FIELDS.unpack(fields)
     counted = 1 <= page_size <= 100 and 2 <= next_page < _MOST
