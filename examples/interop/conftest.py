@@ -21,10 +21,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A gateway and its upstream."""
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A gateway and its upstream, for all tests."""
     with running_stage(tmp_path_factory.mktemp("logs")) as stage:
         yield stage
+
+
+@pytest.fixture
+def stage(running: Stage) -> Stage:
+    """The same without the trouble and the journal of the test before."""
+    running.reset()
+    return running
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A gateway and the fake ECS behind it, as two processes of their own."""
 
+import itertools
 import json
 import os
 import re
@@ -8,31 +9,35 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / "build" / "interop" / "bin"
+COMMANDS = Path(sys.executable).parent
 PATIENCE = 20.0
 """Seconds that anything but a build may take."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Where the gateway listens, and the control API of the fake behind it.
+    """A gateway that can be killed, and the fake behind it with its control API."""
 
-    Attributes:
-        target: HOST:PORT of the gateway.
-        control: URL of the fake's control API.
-    """
+    def __init__(self, fake: "Server", logs: Path) -> None:
+        upstream = fake.said(r"listens on (http://\S+)")
+        self._control = fake.said(r"control API on (http://\S+)")
+        self._serve = [f"{COMMANDS}/ecsgateway", "serve", "--endpoint", upstream, "--listen"]
+        self._logs = (logs / f"ecsgateway-{number}.log" for number in itertools.count(1))
+        self.target = "127.0.0.1:0"
+        self.start_gateway()
 
-    target: str
-    control: str
+    def start_gateway(self) -> None:
+        """Start it at the address that it had before."""
+        self.gateway = Server([*self._serve, self.target], next(self._logs))
+        self.target = self.gateway.said(r"serving.*address=(\S+)")
 
     def reset(self) -> None:
         """Take back all trouble, and forget what happened."""
@@ -79,63 +84,58 @@ class Stage:
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.control + path, data=data, method=method)
+        request = urllib.request.Request(self._control + path, data=data, method=method)
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
 
-@contextmanager
-def running_stage(log: Path) -> Iterator[Stage]:
-    """Start both, on free ports of the loopback; stop them at the end."""
-    commands = Path(sys.executable).parent
-    fake = [commands / "fakeecs", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]
-    with _running(fake, log / "fakeecs.log") as said:
-        upstream = said(r"listens on (http://\S+)")
-        control = said(r"control API on (http://\S+)")
-        gateway = [commands / "ecsgateway", "serve", "--listen", "127.0.0.1:0", "--endpoint", upstream]
-        with _running(gateway, log / "ecsgateway.log") as said:
-            yield Stage(target=said(r"serving.*address=(\S+)"), control=control)
+class Server:
+    """A server in a process of its own, and what it says."""
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._log = log
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("ECSGATEWAY_")
+        }
+        environment |= {
+            "ALIBABA_CLOUD_ACCESS_KEY_ID": "testid",
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "testsecret",
+            "NO_COLOR": "1",
+        }
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=environment
+            )
+
+    def said(self, pattern: str) -> str:
+        """Wait for a line that matches; give its group."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            text = self._log.read_text()
+            if found := re.search(pattern, text):
+                return found[1]
+            if self._process.poll() is not None:
+                pytest.fail(f"{self._process.args!r} ended:\n{text}")
+            time.sleep(0.02)
+        self.kill()
+        pytest.fail(f"{self._process.args!r} did not say {pattern!r}")
+
+    def kill(self) -> None:
+        """End it without any notice."""
+        self._process.kill()
+        self._process.wait()
 
 
 @contextmanager
-def _running(command: list[Any], log: Path) -> Iterator[Callable[[str], str]]:
-    """Run a server; gives a function that waits for what it says."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ECSGATEWAY_")}
-    environment |= {
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": "testid",
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "testsecret",
-        "PYTHONUNBUFFERED": "1",
-        "NO_COLOR": "1",
-    }
-    with (
-        log.open("w") as output,
-        subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
-        ) as server,
-        log.open() as written,
-    ):
-        try:
-            yield lambda pattern: _said(server, written, pattern)
-        finally:
-            server.terminate()
-            try:
-                server.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                server.kill()
-
-
-def _said(server: "subprocess.Popen[bytes]", written: IO[str], pattern: str) -> str:
-    """Wait for a line of a log that matches; give its group."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        written.seek(0)
-        text = written.read()
-        if found := re.search(pattern, text):
-            return found[1]
-        if server.poll() is not None:
-            pytest.fail(f"{server.args!r} ended:\n{text}")
-        time.sleep(0.02)
-    pytest.fail(f"{server.args!r} did not say {pattern!r}")
+def running_stage(logs: Path) -> Iterator[Stage]:
+    """Start both, on free ports of the loopback; end them at the end."""
+    command = [f"{COMMANDS}/fakeecs", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]
+    fake = Server(command, logs / "fakeecs.log")
+    with ExitStack() as running:
+        running.callback(fake.kill)
+        stage = Stage(fake, logs)
+        running.callback(lambda: stage.gateway.kill())
+        yield stage
 
 
 def need(*programs: str) -> None:
