@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ecsgateway.deadline import Deadline
-from ecsgateway.errors import GatewayError, MalformedAnswer, NoAnswer
+from ecsgateway.errors import GatewayError, GatewayFault, MalformedAnswer, NoAnswer
 from ecsgateway.mapping import Reason
 from ecsgateway.pagination import MAX_PASSES, Bounds, Listing, Part
 from ecsgateway.prefetch import Fetched
@@ -315,10 +315,9 @@ async def test_a_stream_that_reached_its_limit_goes_on_where_it_is_resumed(limit
         try:
             async for part in listing.parts():
                 collected.append(part)
-        except GatewayError as error:
-            assert error.reason is Reason.STREAM_LIMIT_REACHED
-        else:
-            break
+        except GatewayFault:
+            continue
+        break
 
     assert accounts(collected) == named(95)
     assert level(collected) == QUIET
