@@ -111,10 +111,13 @@ class EcsClient:
         call = _Call(
             action=action, version=version, parameters=parameters, region_id=region_id, caller=caller
         )
+        limit = asyncio.timeout(deadline.left())
         try:
-            async with asyncio.timeout(deadline.left()):
+            async with limit:
                 return await self._with_retries(call, read, deadline)
         except TimeoutError:
+            if not limit.expired():
+                raise
             error = GatewayFault(Reason.DEADLINE_EXCEEDED)
             error.attempts, error.last = call.attempts, call.last
             raise error from call.last

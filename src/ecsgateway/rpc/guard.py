@@ -120,25 +120,29 @@ class Guard:
         call = self._call(request, context)
         started = monotonic()
         error: GatewayError | None = None
+        limit = asyncio.timeout(max(0.0, call.deadline.left() + _LAST_RESORT))
         try:
             if self.draining:
                 raise GatewayFault(Reason.GATEWAY_DRAINING)
             if len(self._tasks) > self._most_calls:
                 raise GatewayFault(Reason.GATEWAY_OVERLOADED, "too many calls", retry_after=1.0)
             validate(request)
-            async with asyncio.timeout(max(0.0, call.deadline.left() + _LAST_RESORT)):
+            async with limit:
                 response = await handler(request, call)
         except CallerLeft:
             self._write(call, request, started, "CANCELLED")
             raise asyncio.CancelledError from None
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as stray:
             if _is_cancelled():
                 self._write(call, request, started, "CANCELLED")
                 raise
-            error = self._bug(call, asyncio.CancelledError())  # of a task that this one waited for
-        except TimeoutError:
-            error = GatewayFault(Reason.DEADLINE_EXCEEDED)
-            error.attempts = call.attempts
+            error = self._bug(call, stray)  # of a task that this one waited for
+        except TimeoutError as timeout:
+            if limit.expired():
+                error = GatewayFault(Reason.DEADLINE_EXCEEDED)
+                error.attempts = call.attempts
+            else:
+                error = self._bug(call, timeout)
         except GatewayError as failure:
             error = failure
         except Exception as bug:  # the last line of defence: nothing of it may reach the caller
