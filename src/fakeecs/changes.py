@@ -43,7 +43,7 @@ class Changes:
         """Make the changes that are due before a request is answered."""
         if not self.planned:
             return
-        asked = (entry.region, entry.image_id, entry.page_number or 1)
+        asked = (entry.region, entry.image_id, entry.page)
         due = [change for change in self.planned if (change.region, change.image, change.page) == asked]
         for change in due:
             self.planned.remove(change)

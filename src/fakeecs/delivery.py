@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 from fakeecs.trouble import Fault
 
 _CUT = ("close", "reset", "half_close", "stall", "truncate", "drip")
+_COMPLETE = ("error", "body", "html", "redirect", "drip")
 
 
 class Delivered(web.StreamResponse):
@@ -31,6 +32,11 @@ class Delivered(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Send no body."""
+
+
+def ends_connection(fault: Fault) -> bool:
+    """Whether the connection cannot serve another request after this one."""
+    return fault.kind not in _COMPLETE or fault.framing == "until-close"
 
 
 async def deliver(request: web.BaseRequest, head: bytes, body: bytes, fault: Fault | None) -> None:

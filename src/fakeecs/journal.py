@@ -39,6 +39,11 @@ class Entry:
     parameters: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
 
+    @property
+    def page(self) -> int:
+        """The page meant: the first if none is given."""
+        return 1 if self.page_number is None else self.page_number
+
 
 def open_entry(call: Call, request_id: str) -> Entry:
     """Note a request that has just arrived."""

@@ -18,19 +18,18 @@ from fakeecs.call import Call, read
 from fakeecs.changes import Changes
 from fakeecs.claims import claim
 from fakeecs.data import Data, Image, Key
-from fakeecs.delivery import Delivered, deliver
+from fakeecs.delivery import Delivered, deliver, ends_connection
 from fakeecs.demo import demo_data, demo_keys
 from fakeecs.editions import EDITIONS, Choices
 from fakeecs.errors import Refused
+from fakeecs.faults import Faults
 from fakeecs.journal import Entry, keep, open_entry
 from fakeecs.listener import Listener, loop_in_thread
 from fakeecs.mishaps import dress, instead
 from fakeecs.operation import check_envelope, describe
-from fakeecs.trouble import Fault, Faults
+from fakeecs.trouble import Fault
 
 Hook = Callable[[Entry], Awaitable[None] | None]
-
-_CLOSING = ("garbage", "truncate", "close", "reset", "half_close", "stall")
 
 
 class FakeEcs:
@@ -157,7 +156,7 @@ class FakeEcs:
         keep_alive = request.keep_alive
         if fault is not None:
             entry.fault = fault.kind
-            keep_alive = keep_alive and fault.kind not in _CLOSING and fault.framing != "until-close"
+            keep_alive = keep_alive and not ends_connection(fault)
             length = len(answer.body) * fault.repeat if fault.framing == "length" else None
         top = head(answer, now=self.now(), request_id=entry.request_id, keep_alive=keep_alive, length=length)
         if fault is None:
