@@ -3,7 +3,6 @@
 It has no authentication: let it listen where only tests can reach it.
 """
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,7 +12,8 @@ from pydantic import TypeAdapter
 
 from fakeecs.changes import Change
 from fakeecs.data import Image, Key
-from fakeecs.loading import BadData, check, parse, record, spelled_out
+from fakeecs.listener import http_url
+from fakeecs.loading import BadData, check, decode, parse, record, spelled_out
 from fakeecs.server import FakeEcs
 from fakeecs.trouble import Fault, MinuteWindow
 
@@ -23,13 +23,16 @@ _CHANGE = TypeAdapter(Change)
 _IMAGE = TypeAdapter(Image)
 _KEY = TypeAdapter(Key)
 
+LARGEST_BODY = 64 * 1024 * 1024
+"""Bytes of a request: more than all of the data that `GET /data` gives."""
+
 
 class Control:
     """Serves the control API of a fake, in the same event loop."""
 
     def __init__(self, fake: FakeEcs, host: str, port: int) -> None:
         self._fake = fake
-        self._app = web.Application(middlewares=[_explain])
+        self._app = web.Application(middlewares=[_explain], client_max_size=LARGEST_BODY)
         self._app.add_routes(
             [
                 web.get("/", self._index),
@@ -58,7 +61,7 @@ class Control:
     @property
     def url(self) -> str:
         """Where the API is found."""
-        return f"http://{self._host}:{self._port}"
+        return http_url(self._host, self._port)
 
     async def start(self) -> None:
         """Listen; port 0 picks one.
@@ -92,7 +95,7 @@ class Control:
 
     async def _put_image(self, request: web.Request) -> web.Response:
         region, image_id = _names(request)
-        body = spelled_out(await _body(request))
+        body = spelled_out(await _body(request), "image")
         image = record(_IMAGE, {**body, "image_id": image_id} if isinstance(body, dict) else body, "image")
         check(image, "image")
         self._fake.add_image(region, image)
@@ -121,7 +124,7 @@ class Control:
         return _answer({"number": self._fake.faults.add(rule)}, status=201)
 
     async def _delete_fault(self, request: web.Request) -> web.Response:
-        self._fake.faults.remove(int(request.match_info["number"]))
+        self._fake.faults.remove(_number(request.match_info["number"], "the number of a fault"))
         return _answer(self._fake.faults.rules())
 
     async def _clear_faults(self, _: web.Request) -> web.Response:
@@ -141,7 +144,7 @@ class Control:
 
     async def _get_journal(self, request: web.Request) -> web.Response:
         journal = self._fake.journal
-        last = int(request.query.get("last", len(journal)))
+        last = _number(request.query.get("last", str(len(journal))), "last")
         return _answer(journal[max(len(journal) - last, 0) :])
 
     async def _clear_journal(self, _: web.Request) -> web.Response:
@@ -155,17 +158,16 @@ async def _explain(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except ValueError as error:
+    except BadData as error:
         return _answer({"error": str(error)}, status=400)
     except KeyError as error:
         return _answer({"error": f"there is no {error.args[0]}"}, status=404)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed) as error:
+        return _answer({"error": f"{error.reason}; GET / lists what there is"}, status=error.status)
 
 
 async def _body(request: web.Request) -> Any:
-    try:
-        return json.loads(await request.read())
-    except ValueError as error:
-        raise BadData(f"not JSON: {error}") from None
+    return decode(await request.read())
 
 
 def _answer(value: Any, *, status: int = 200) -> web.Response:
@@ -181,6 +183,12 @@ def _text(value: Any) -> str:
 
 def _names(request: web.Request) -> tuple[str, str]:
     return request.match_info["region"], request.match_info["image"]
+
+
+def _number(text: str, where: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise BadData(f"{where}: {text!r} is not a number")
+    return int(text)
 
 
 def _path(route: web.AbstractRoute) -> str:

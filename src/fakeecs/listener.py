@@ -26,6 +26,11 @@ def loop_in_thread(name: str) -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
+def http_url(host: str, port: int) -> str:
+    """The address as clients write it: an IPv6 one in brackets."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 class Listener:
     """Serves HTTP/1.1 on one address; port 0 picks one. Handlers are cancelled when their client leaves."""
 
@@ -40,7 +45,7 @@ class Listener:
     @property
     def url(self) -> str:
         """Where clients find it, once it listens."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return http_url(self.host, self.port)
 
     @property
     def in_flight(self) -> int:

@@ -15,6 +15,9 @@ T = TypeVar("T")
 _DATA = TypeAdapter(dict[str, list[Image]])
 _KEYS = TypeAdapter(dict[str, Key])
 
+MOST_MADE_UP = 100_000
+"""So many accounts at most are made up for an image."""
+
 
 class BadData(ValueError):
     """Data that does not keep to the format. The text says where and why."""
@@ -27,11 +30,21 @@ def load(path: Path) -> Data:
         OSError: The file cannot be read.
         BadData: It is not what it should be.
     """
+    return parse(decode(path.read_bytes()))
+
+
+def decode(text: bytes) -> Any:
+    """Read JSON in which no object names a member twice.
+
+    Raises:
+        BadData: It is not that.
+    """
     try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
+        return json.loads(text, object_pairs_hook=_distinct_members)
+    except BadData:
+        raise
+    except (ValueError, RecursionError) as error:
         raise BadData(f"not JSON: {error}") from None
-    return parse(document)
 
 
 def parse(document: Any) -> Data:
@@ -44,7 +57,9 @@ def parse(document: Any) -> Data:
         raise BadData('the document is an object of "regions" and, if need be, "keys"')
     regions = document["regions"]
     if isinstance(regions, dict):
-        regions = {region: _spelled_out_all(images) for region, images in regions.items()}
+        regions = {
+            region: _spelled_out_all(images, f"regions.{region}") for region, images in regions.items()
+        }
     found = record(_DATA, regions, "regions")
     for region, images in found.items():
         _check_distinct([image.image_id for image in images], f"regions.{region}")
@@ -63,16 +78,23 @@ def check(image: Image, where: str) -> None:
     _check_distinct(image.groups, f"{where}.groups")
 
 
-def spelled_out(image: Any) -> Any:
-    """An image with the short forms of its accounts written out: a number of them, or bare ids."""
+def spelled_out(image: Any, where: str) -> Any:
+    """An image with the short forms of its accounts written out: a number of them, or bare ids.
+
+    Raises:
+        BadData: The accounts are neither a list nor such a number.
+    """
     if not isinstance(image, dict):
         return image
     accounts = image.get("accounts", [])
-    if isinstance(accounts, int) and not isinstance(accounts, bool) and accounts >= 0:
+    if type(accounts) is int and 0 <= accounts <= MOST_MADE_UP:
         accounts = [vars(account) for account in made_up_accounts(accounts)]
-    if isinstance(accounts, list):
-        accounts = [{"aliyun_id": item} if isinstance(item, str) else item for item in accounts]
-    return {**image, "accounts": accounts}
+    if not isinstance(accounts, list):
+        raise BadData(f"{where}.accounts: Input should be a list, or a number up to {MOST_MADE_UP:,}")
+    return {
+        **image,
+        "accounts": [{"aliyun_id": item} if isinstance(item, str) else item for item in accounts],
+    }
 
 
 def record(adapter: TypeAdapter[T], value: Any, where: str) -> T:
@@ -89,8 +111,15 @@ def record(adapter: TypeAdapter[T], value: Any, where: str) -> T:
         raise BadData(f"{place}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _spelled_out_all(images: Any) -> Any:
-    return [spelled_out(image) for image in images] if isinstance(images, list) else images
+def _spelled_out_all(images: Any, where: str) -> Any:
+    if not isinstance(images, list):
+        return images
+    return [spelled_out(image, f"{where}.{position}") for position, image in enumerate(images)]
+
+
+def _distinct_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    _check_distinct([name for name, _ in members], "an object")
+    return dict(members)
 
 
 def _check_distinct(names: list[str], where: str) -> None:

@@ -52,9 +52,10 @@ def test_the_format_of_the_help_is_a_data_file(tmp_path: Path) -> None:
         (image(groups="all"), "regions.cn-hangzhou.0.groups: Input should be a valid list"),
         (image(groups=["all", "all"]), "regions.cn-hangzhou.m-1.groups: all is there more than once"),
         (image(status="lost"), "regions.cn-hangzhou.0.status: Input should be 'available'"),
-        (image(accounts="1"), "regions.cn-hangzhou.0.accounts: Input should be a valid list"),
-        (image(accounts=-1), "regions.cn-hangzhou.0.accounts: "),
-        (image(accounts=True), "regions.cn-hangzhou.0.accounts: "),
+        (image(accounts="1"), "regions.cn-hangzhou.0.accounts: Input should be a list, or a number up to"),
+        (image(accounts=-1), "regions.cn-hangzhou.0.accounts: Input should be a list, or a number"),
+        (image(accounts=True), "regions.cn-hangzhou.0.accounts: Input should be a list, or a number"),
+        (image(accounts=10**8), "regions.cn-hangzhou.0.accounts: Input should be a list, or a number"),
         (image(accounts=["me"]), "regions.cn-hangzhou.0.accounts.0.aliyun_id: String should match"),
         (image(accounts=[1234]), "regions.cn-hangzhou.0.accounts.0: "),
         (
@@ -85,10 +86,19 @@ def test_a_wrong_document_is_told_where_it_is_wrong(document: Any, complaint: st
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_is_no_json_is_told_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('{"regions": }', r"not JSON: .* line 1 column 13"),
+        ("[" * 100_000, r"not JSON: .*depth"),
+        ('{"regions": {"cn-hangzhou": [], "cn-hangzhou": []}}', r"cn-hangzhou is there more than once"),
+    ],
+    ids=["a gap", "too deep", "a region twice"],
+)
+def test_a_file_that_is_no_json_is_told_so(tmp_path: Path, text: str, complaint: str) -> None:
     file = tmp_path / "data.json"
-    file.write_text('{"regions": }')
-    with pytest.raises(BadData, match=r"not JSON: .* line 1 column 13"):
+    file.write_text(text)
+    with pytest.raises(BadData, match=complaint):
         load(file)
 
 
