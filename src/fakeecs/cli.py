@@ -48,7 +48,10 @@ GRACE = 1.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.key_id is None and (options.secret or options.security_token):
+        parser.error("--secret and --security-token belong to a --key-id")
     try:
         fake = _fake(options)
         control = Control(fake, *options.control) if options.control else None
@@ -57,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"fakeecs: {error}\n")
         return 1
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"fakeecs: {where}{error.strerror or error}\n")
+        sys.stderr.write(f"fakeecs: cannot listen: {error.strerror or error}\n")
         return 1
     return 0
 
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="FILE", help="what exists, as JSON")
     add("--edition", type=int, choices=sorted(EDITIONS), default=2024, help="of the document (default 2024)")
     add("--key-id", metavar="ID", help="the only access key there is")
-    add("--secret", default="testsecret", help="of --key-id (default testsecret)")
+    add("--secret", help="of --key-id (default testsecret)")
     add("--security-token", metavar="TOKEN", help="makes --key-id a temporary key")
     add("--choose", type=_choice, action="append", default=[], metavar="NAME=VALUE", help="see below")
     add("--seed", type=int, default=0, help="of what is left to chance (default 0)")
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 def _fake(options: argparse.Namespace) -> FakeEcs:
     keys = None
     if options.key_id:
-        keys = {options.key_id: Key(options.secret, options.security_token)}
+        keys = {options.key_id: Key(options.secret or "testsecret", options.security_token)}
     return FakeEcs(
         data=_data(options.data),
         keys=keys,
@@ -105,6 +107,8 @@ def _data(path: Path | None) -> Data:
         return load(path)
     except BadData as error:
         raise BadData(f"{path}: {error}") from None
+    except OSError as error:
+        raise BadData(f"{path}: {error.strerror}") from None
 
 
 async def _serve(fake: FakeEcs, control: Control | None) -> None:
@@ -113,10 +117,11 @@ async def _serve(fake: FakeEcs, control: Control | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     try:
         await fake.start()
-        sys.stdout.write(f"fakeecs listens on {fake.url}\n")
+        said = f"fakeecs listens on {fake.url}\n"
         if control is not None:
             await control.start()
-            sys.stdout.write(f"control API on {control.url}\n")
+            said += f"control API on {control.url}\n"
+        sys.stdout.write(said)
         sys.stdout.flush()
         await stopped.wait()
     finally:
@@ -134,23 +139,23 @@ def _address(text: str) -> tuple[str, int]:
 
 def _choice(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
-    name = name.replace("-", "_")
-    allowed = _open_choices().get(name)
-    if allowed is None:
-        raise argparse.ArgumentTypeError(f"there is no choice {name!r}")
-    if allowed and value not in allowed:
-        raise argparse.ArgumentTypeError(f"{name} is one of {', '.join(allowed)}")
-    return name, value
+    choices = _open_choices()
+    if name not in choices:
+        raise argparse.ArgumentTypeError(f"there is no choice {name!r}, only {', '.join(choices)}")
+    if choices[name] and value not in choices[name]:
+        raise argparse.ArgumentTypeError(f"{name} is one of {', '.join(choices[name])}")
+    return name.replace("-", "_"), value
 
 
 def _open_choices() -> dict[str, tuple[str, ...]]:
+    """What the command line can choose from, by name; nothing if any text will do."""
     hints = get_type_hints(Choices)
     names = [field.name for field in fields(Choices) if field.name != "errors"]
-    return {name: get_args(hints[name]) for name in names}
+    return {name.replace("_", "-"): get_args(hints[name]) for name in names}
 
 
 def _choices_help() -> str:
     return "".join(
-        f"  {name.replace('_', '-')}={'|'.join(allowed) or getattr(Choices, name)}\n"
+        f"  {name}={'|'.join(allowed) or getattr(Choices, name.replace('-', '_'))}\n"
         for name, allowed in _open_choices().items()
     )

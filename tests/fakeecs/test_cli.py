@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,31 +14,19 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from fakeecs import FakeEcs
 from fakeecs.cli import main
 
 SignUrl = Callable[..., httpx.Request]
 
 
-async def run(*arguments: str) -> tuple[int | None, str, str]:
-    process = await start(*arguments)
-    out, err = await asyncio.wait_for(process.communicate(), 20)
-    return process.returncode, out.decode(), err.decode()
-
-
-async def start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "fakeecs", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
 @asynccontextmanager
 async def serving(*arguments: str) -> AsyncIterator[tuple[str, str, asyncio.subprocess.Process]]:
     """The fake's address, the control API's, and the process."""
-    process = await start("--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", *arguments)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "fakeecs", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+    )
     assert process.stdout is not None
     try:
         lines = [(await asyncio.wait_for(process.stdout.readline(), 20)).decode() for _ in range(2)]
@@ -84,11 +73,16 @@ def test_help_explains_the_data_file_and_the_choices(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("option", ["--listen", "--control"])
-async def test_a_port_that_is_taken_ends_with_one_clear_line(fake: FakeEcs, option: str) -> None:
-    status, _, err = await run("--listen", "127.0.0.1:0", option, f"127.0.0.1:{fake.port}")
-    assert status == 1
-    assert err.startswith("fakeecs: ")
-    assert "address already in use" in err
+def test_a_port_that_is_taken_ends_with_one_clear_line(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status = main(["--listen", "127.0.0.1:0", option, f"127.0.0.1:{port}"])
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    assert err.startswith("fakeecs: cannot listen: ")
+    assert f"{port}): address already in use" in err
     assert err.count("\n") == 1
 
 
@@ -98,10 +92,11 @@ async def test_a_port_that_is_taken_ends_with_one_clear_line(fake: FakeEcs, opti
         (["--data", "{missing}"], 1, "missing.json: No such file or directory"),
         (["--data", "{bad}"], 1, "bad.json: regions.cn-hangzhou.0.image_id: Field required"),
         (["--listen", "here"], 2, "'here' is not HOST:PORT"),
+        (["--secret", "mine"], 2, "belong to a --key-id"),
         (["--listen", "127.0.0.1:99999"], 2, "is not HOST:PORT"),
         (["--edition", "1999"], 2, "invalid choice"),
-        (["--choose", "colour=red"], 2, "there is no choice 'colour'"),
-        (["--choose", "out-of-range=guess"], 2, "out_of_range is one of refuse, clamp"),
+        (["--choose", "colour=red"], 2, "there is no choice 'colour', only out-of-range, "),
+        (["--choose", "out-of-range=guess"], 2, "out-of-range is one of refuse, clamp"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
