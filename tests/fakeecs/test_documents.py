@@ -310,12 +310,14 @@ async def test_2017_incorrect_image_status(
     assert (await ask_edition[2024](ImageId="m-copy")).status_code == 200
 
 
-@pytest.mark.parametrize("size", [7, 50, 100])
-async def test_pages_hold_every_account_once_and_in_order(ask: Ask, fake: FakeEcs, size: int) -> None:
-    expected = [account.aliyun_id for account in fake.image("cn-hangzhou", "m-demo-2345").accounts]
+@pytest.mark.parametrize(("image", "size"), [("m-demo-45", 7), ("m-demo-45", 45), ("m-demo-2345", 100)])
+async def test_pages_hold_every_account_once_and_in_order(
+    ask: Ask, fake: FakeEcs, image: str, size: int
+) -> None:
+    expected = [account.aliyun_id for account in fake.image("cn-hangzhou", image).accounts]
     number, seen = 1, list[str]()
     while len(seen) < len(expected):
-        answer = (await ask(ImageId="m-demo-2345", PageNumber=number, PageSize=size)).json()
+        answer = (await ask(ImageId=image, PageNumber=number, PageSize=size)).json()
         seen += [account["AliyunId"] for account in answer["Accounts"]["Account"]]
         assert answer["TotalCount"] == len(expected)
         number += 1
