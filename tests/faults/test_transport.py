@@ -183,6 +183,7 @@ CASES = {
     "U19-garbage": case(says(b"I am not HTTP\r\n\r\n"), MALFORMED, 2),
     "U19-tls-on-the-plain-port": case(says(b"\x15\x03\x01\x00\x02\x02\x46"), MALFORMED, 2),
     "U19-http-0.9": case(says(b'{"a": 1}'), MALFORMED, 2),
+    "U19-status-of-no-kind": case(says(answer(b'{"Code": "InternalError"}', status=600)), MALFORMED, 2),
     "U21-switching-protocols": case(
         then_silence(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), MALFORMED, 2
     ),

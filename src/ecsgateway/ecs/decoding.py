@@ -40,7 +40,7 @@ def decode(
     """
     if 300 <= status < 400:
         raise MalformedAnswer(f"HTTP {status}", Reason.UPSTREAM_REDIRECT)
-    if not (status == 200 or status >= 400):
+    if not (status == 200 or 400 <= status < 600):
         raise MalformedAnswer(f"HTTP {status}")
     root = f"{operation}Response" if status == 200 else "Error"
     try:
