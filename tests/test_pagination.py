@@ -395,7 +395,10 @@ async def test_groups_that_changed_since_the_token_cannot_be_resumed() -> None:
 
 
 async def test_an_account_that_moves_behind_the_token_is_not_delivered_again() -> None:
-    """The witness page stays the same: one goes and another comes before it, and the first comes back."""
+    """The witness is the same in both passes: one goes and another comes before it, the first comes back.
+
+    The total grows with that, and shrinks before the second pass.
+    """
 
     def move(held: list[str]) -> None:
         held.remove("1000")
@@ -404,7 +407,7 @@ async def test_an_account_that_moves_behind_the_token_is_not_delivered_again() -
 
     quiet = ListUpstream(accounts=named(47))
     second = (await whole(quiet.fetch))[1]
-    upstream = Changing(accounts=named(47), plans={2: move})
+    upstream = Changing(accounts=named(47), plans={2: move, 3: lambda held: held.remove("1045")})
 
     assert await failure(whole(upstream.fetch, resume=second.position)) is Reason.LISTING_CHANGED
 

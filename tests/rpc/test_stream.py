@@ -1,4 +1,4 @@
-"""The stream over the wire: caller, gateway, upstream on real sockets; first where the vendor's tools fail."""
+"""The stream over the wire: caller, gateway, upstream on real sockets; first where the vendor's tools err."""
 
 import asyncio
 import json
