@@ -13,6 +13,7 @@ from darabonba.policy.retry import RetryOptions
 from pydantic import TypeAdapter
 
 from fakeecs import FakeEcs, Fault, MinuteWindow
+from fakeecs.errors import DOCUMENTED
 
 TABLE = json.loads((Path(__file__).parent / "scenarios.json").read_text())
 RULE: TypeAdapter[MinuteWindow | Fault] = TypeAdapter(MinuteWindow | Fault)
@@ -46,6 +47,10 @@ def test_a_client_knows_every_code(fake: FakeEcs, call: Call, client: str, code:
     fake.faults.add(Fault(code=code))
     kind = "server" if status >= 500 else "client"
     expect_error(client, lambda: call(client), {"kind": kind, "status": status, "code": code})
+
+
+def test_every_code_of_the_fake_is_in_the_table() -> None:
+    assert set(TABLE["codes"]) == set(DOCUMENTED)
 
 
 def summary(body: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
