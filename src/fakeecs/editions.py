@@ -24,6 +24,17 @@ class Edition:
     xml_order: tuple[str, ...]
 
 
+_ORDER_OF_2024 = (
+    "RequestId",
+    "PageNumber",
+    "PageSize",
+    "TotalCount",
+    "ImageId",
+    "RegionId",
+    "ShareGroups",
+    "Accounts",
+)
+
 EDITIONS: Mapping[int, Edition] = {
     # Source: the page of 2017-12-12.
     2017: Edition(
@@ -62,28 +73,11 @@ EDITIONS: Mapping[int, Edition] = {
         has_shared_time=True,
         has_image_status=False,
         unknown_region="The specified RegionId does not exist.",
-        missing_parameter=NOT_SUPPLIED.replace('%s"', '%s "').replace('" that', '"that'),
+        missing_parameter='The input parameter "%s "that is mandatory for processing this request '
+        "is not supplied.",
         recommends_always=True,
-        json_order=(
-            "RequestId",
-            "PageNumber",
-            "PageSize",
-            "TotalCount",
-            "ImageId",
-            "RegionId",
-            "ShareGroups",
-            "Accounts",
-        ),
-        xml_order=(
-            "RequestId",
-            "PageNumber",
-            "PageSize",
-            "TotalCount",
-            "ImageId",
-            "RegionId",
-            "ShareGroups",
-            "Accounts",
-        ),
+        json_order=_ORDER_OF_2024,
+        xml_order=_ORDER_OF_2024,
     ),
 }
 

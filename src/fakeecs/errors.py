@@ -5,7 +5,7 @@ DescribeImageSharePermission page, and live answers where they differ from the d
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Sender = Literal["gateway", "service"]
@@ -43,7 +43,7 @@ class Refused(Exception):
         else:
             template = known.message
         message = template.replace("%s", self.subject)
-        return Problem(code=known.code, status=known.status, message=message, sender=known.sender)
+        return replace(known, message=message)
 
 
 UNKNOWN_ERROR = "The request processing has failed due to some unknown error."
