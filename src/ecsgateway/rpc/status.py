@@ -255,15 +255,20 @@ def _duration(seconds: float) -> Duration:
 
 
 def _within_bounds(code: int, message: str, details: list[Message]) -> status_pb2.Status:
-    """Pack the details; drop the last, then cut the lists, until the whole fits what every client accepts."""
+    """Pack the details; drop Help, cut the list of fields, then drop the last, until all clients accept it."""
+    listed = next((each for each in details if isinstance(each, error_details_pb2.BadRequest)), None)
+    every = list(listed.field_violations) if listed else []
+    shown = len(every)
     while True:
         status = status_pb2.Status(code=code, message=message)
         for detail in details:
             status.details.add().Pack(detail)
         if status.ByteSize() <= _MOST_BYTES or len(details) == 1:
             return status
-        last = details[-1]
-        if isinstance(last, error_details_pb2.BadRequest) and len(last.field_violations) > 1:
-            del last.field_violations[len(last.field_violations) // 2 :]
+        if listed and shown > 1 and not isinstance(details[-1], error_details_pb2.Help):
+            shown //= 2
+            del listed.field_violations[:]
+            listed.field_violations.extend(every[:shown])
+            listed.field_violations.add(description=f"... {len(every) - shown} more")
         else:
             details.pop()
