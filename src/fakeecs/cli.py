@@ -40,8 +40,10 @@ The data file is JSON:
     }
   }
 A number in place of a list of accounts makes up so many. An image with an owner is seen by the keys of that
-account only. Without "keys", or with --key-id, there are the keys that the command line or the demo gives.
+account only. Without "keys" there are those of the demo: testid and, with the token testtoken, STS.testid,
+both with the secret testsecret. --key-id takes the place of them all.
 """
+EDITION_HELP = "of the document (default 2024); 2017 has pages of at most 50, and no SharedTime"
 GRACE = 1.0
 """Seconds that running requests get when the command is told to stop."""
 
@@ -75,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--listen", type=_address, default=("127.0.0.1", 8085), metavar="HOST:PORT", help="port 0 picks one")
-    add("--control", type=_address, metavar="HOST:PORT", help="serve the control API there")
+    add("--control", type=_address, metavar="HOST:PORT", help="serve the control API there; GET / lists it")
     add("--data", type=Path, metavar="FILE", help="what exists, as JSON")
-    add("--edition", type=int, choices=sorted(EDITIONS), default=2024, help="of the document (default 2024)")
+    add("--edition", type=int, choices=sorted(EDITIONS), default=2024, help=EDITION_HELP)
     add("--key-id", metavar="ID", help="the only access key there is")
     add("--secret", help="of --key-id (default testsecret)")
     add("--security-token", metavar="TOKEN", help="makes --key-id a temporary key")
