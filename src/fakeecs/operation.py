@@ -64,8 +64,8 @@ def describe(call: Call, data: Data, *, account: str, edition: Edition, choices:
     """
     # An empty value counts as none: some clients send every parameter they know.
     given = {name: value for name, value in call.parameters.items() if value}
-    for name in call.repeated:
-        raise Refused("InvalidParameter", name)
+    if call.repeated:
+        raise Refused("InvalidParameter", min(call.repeated))
     for name in ("RegionId", "ImageId") if edition.image_required else ("RegionId",):
         if name not in given:
             raise Refused("MissingParameter", name, message=edition.missing_parameter)
