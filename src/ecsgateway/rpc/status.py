@@ -255,7 +255,7 @@ def _duration(seconds: float) -> Duration:
 
 
 def _within_bounds(code: int, message: str, details: list[Message]) -> status_pb2.Status:
-    """Pack the details; drop Help, cut the list of fields, then drop the last, until all clients accept it."""
+    """Pack the details; drop Help, cut the list of fields, drop the last, until every client accepts it."""
     listed = next((each for each in details if isinstance(each, error_details_pb2.BadRequest)), None)
     every = list(listed.field_violations) if listed else []
     shown = len(every)
