@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 
+import ecsgateway.v1.error_details_pb2  # noqa: F401 - so that its messages are known
 from ecsgateway.v1.image_share_permission_pb2 import (
     DescribeImageSharePermissionRequest,
     StreamImageSharePermissionRequest,

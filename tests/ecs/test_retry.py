@@ -66,12 +66,6 @@ def test_only_what_its_row_says_is_tried_again(reason: Reason) -> None:
     assert (delay is not None) == (row.retry in (Retry.BACKOFF, Retry.ONCE))
 
 
-def test_what_is_tried_once_is_not_tried_twice() -> None:
-    error = NoAnswer(Reason.UPSTREAM_MALFORMED_RESPONSE)
-    assert ALWAYS_MOST.delay(error, 1) is not None
-    assert ALWAYS_MOST.delay(error, 2) is None
-
-
 def test_what_is_final_is_never_tried_again() -> None:
     error = NoAnswer(Reason.UPSTREAM_UNREACHABLE)
     error.final = True

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2 as rpc
 from ecsgateway.v1.error_details_pb2 import UpstreamError
 from tests.calling import STREAM, UNARY
 from tests.faults.conftest import Begin
-from tests.faults.hostile import ACCOUNTS, Script, Wire, answer, page
+from tests.faults.hostile import ACCOUNTS, Script, Wire, answer, page, well
 from tests.faults.trial import CANARIES
 
 BOTH = pytest.mark.parametrize("way", [UNARY, STREAM])
@@ -189,6 +189,18 @@ async def test_an_answer_is_decoded_or_refused(begin: Begin, case: Case, way: st
     if outcome.code is not grpc.StatusCode.OK:
         assert "<html>" not in outcome.text
         assert outcome.detail(UpstreamError).http_status == case.status
+
+
+@BOTH
+async def test_a_malformed_answer_is_tried_again_once_whatever_failed_before(begin: Begin, way: str) -> None:
+    trial = await begin()
+    html, nothing = playing(CASES["C3-502-html"]), playing(CASES["C16-empty"])
+
+    trial.upstream.scripts = [html, nothing, well]
+    assert (await trial.ask(way)).code is grpc.StatusCode.OK
+
+    trial.upstream.scripts = [nothing, nothing, well]
+    assert (await trial.ask(way)).reason == "UPSTREAM_MALFORMED_RESPONSE"
 
 
 def playing(case: Case) -> Script:

@@ -158,6 +158,9 @@ class EcsClient:
                     self._clock_offset = call.upstream_clock - self._now()
                 return credentials
         delay = self._policy.backoff.delay(error, call.attempts)
+        if error.row.retry is Retry.ONCE:
+            delay = None if Retry.ONCE in call.remedies else delay
+            call.remedies.add(Retry.ONCE)
         if delay is None or delay + _SHORTEST_ATTEMPT >= deadline.left() or not self._budget.spend():
             if error.retry_after is None:
                 error.retry_after = self._policy.backoff.advice()

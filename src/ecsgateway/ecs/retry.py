@@ -62,10 +62,8 @@ class Backoff:
         if error.final or attempt >= MAX_ATTEMPTS:
             return None
         match error.row.retry:
-            case Retry.BACKOFF:
+            case Retry.BACKOFF | Retry.ONCE:
                 return self._jittered(attempt)
-            case Retry.ONCE:
-                return self._jittered(attempt) if attempt == 1 else None
             case Retry.WINDOW:
                 return error.retry_after
             case _:
