@@ -4,8 +4,11 @@ Source: the vendor's pages of the operation, 2017-12-12 and 2024-11-14; both sha
 """
 
 import re
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from ecsgateway.errors import MalformedAnswer
 from ecsgateway.v1.image_share_permission_pb2 import (
@@ -24,6 +27,8 @@ DEFAULT_PAGE_SIZE: Final = 10
 _MAX_INT32 = 2**31 - 1
 _MAX_EXACT_INTEGER = 2**53
 """A JSON number up to here is the same in every language; above it an id may name another account."""
+
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?Z")
 
 
 def to_parameters(request: DescribeImageSharePermissionRequest) -> dict[str, str]:
@@ -65,11 +70,9 @@ def _share_group(share_group: dict[str, Any]) -> ShareGroup:
 
 
 def _account(account: dict[str, Any]) -> Account:
-    converted = Account(aliyun_id=_account_id(account))
     time = account.get("SharedTime")
-    if time is not None and time != "":
-        converted.shared_time.FromDatetime(_time(time))
-    return converted
+    shared_time = None if time is None or time == "" else Timestamp(seconds=_seconds(time))
+    return Account(aliyun_id=_account_id(account), shared_time=shared_time)
 
 
 def _check_echo(page: ImageSharePermissionPage, request: DescribeImageSharePermissionRequest) -> None:
@@ -135,13 +138,11 @@ def _integer(fields: dict[str, Any], name: str) -> int:
     return value
 
 
-def _time(value: object) -> datetime:
-    """Read a time of UTC, with or without seconds: the documents show both."""
-    for form in ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ"):
-        try:
-            return datetime.strptime(str(value), form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
+def _seconds(time: object) -> int:
+    """Read a time of UTC, with or without seconds: the documents show both. A page has a hundred of them."""
+    if isinstance(time, str) and _TIME.fullmatch(time):
+        with suppress(ValueError):
+            return int(datetime.fromisoformat(time).timestamp())
     raise MalformedAnswer("SharedTime is not a time")
 
 
