@@ -99,7 +99,7 @@ async def test_g4_g5_a_call_without_a_near_deadline_gets_the_servers(
 
 
 @BOTH
-@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("seconds", [0.3, 0.5])
 async def test_i6_the_status_comes_with_its_reason_before_the_deadline(
     begin: Begin, way: str, seconds: float
 ) -> None:
@@ -111,7 +111,7 @@ async def test_i6_the_status_comes_with_its_reason_before_the_deadline(
 
 
 async def test_g6_a_reader_who_takes_nothing_stops_the_reading_upstream(begin: Begin) -> None:
-    trial = await begin(max_seconds=2.0)
+    trial = await begin(max_seconds=1.0)
     held = [f"{number:01000}" for number in range(20_000)]
     pages = listing(held)
     trial.upstream.scripts = [pages]
@@ -125,6 +125,7 @@ async def test_g6_a_reader_who_takes_nothing_stops_the_reading_upstream(begin: B
         await asyncio.sleep(0.2)
 
     assert asked < 100  # of 200: the transport's windows hold 4 MiB, the gateway one window of pages
+    await until(lambda: '"DEADLINE_EXCEEDED"' in trial.log.getvalue(), seconds=2.0)  # its place is free
     stream.cancel()
 
 
@@ -309,7 +310,7 @@ async def test_g21_a_field_cannot_forge_a_line_of_the_log(begin: Begin, way: str
     outcome = await trial.ask(way, region=f"cn{injection}", image=f"m{injection}")
     assert (outcome.code.name, outcome.reason) == REFUSED
     assert outcome.text.isprintable()
-    await until(lambda: '"call"' in trial.log.getvalue().splitlines()[-1])
+    await until(lambda: '"INVALID_ARGUMENT"' in trial.log.getvalue())
     lines = trial.log.getvalue().splitlines()
     assert all(line.isascii() and line.isprintable() for line in lines)
     last = json.loads(lines[-1])

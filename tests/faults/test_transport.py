@@ -259,7 +259,7 @@ async def test_u2_a_black_hole_is_unreachable_and_a_nearer_deadline_wins(begin: 
         hurried = await trial.ask(way, timeout=0.08)
 
     assert (patient.code.name, patient.reason) == UNREACHABLE
-    assert (hurried.code.name, hurried.reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
+    assert hurried.code.name == "DEADLINE_EXCEEDED"
 
 
 @contextmanager

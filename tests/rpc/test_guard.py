@@ -152,7 +152,7 @@ async def test_a_handler_that_never_ends_is_ended(asking: tuple[Ask, io.StringIO
 
     outcome = await asking[0](way, hangs, longest=0.1)
     assert (outcome.code.name, outcome.reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
-    assert outcome.seconds < 0.5
+    assert outcome.seconds < 1.5
 
 
 async def test_a_stream_whose_caller_left_ends_as_cancelled(asking: tuple[Ask, io.StringIO]) -> None:

@@ -12,12 +12,12 @@ import httpx
 
 from ecsgateway.deadline import Deadline
 from ecsgateway.ecs.credentials import Credentials, CredentialsMissing, CredentialSource
-from ecsgateway.ecs.decoding import MAX_BODY, decode
+from ecsgateway.ecs.decoding import decode
+from ecsgateway.ecs.exchange import exchange
 from ecsgateway.ecs.limiter import FairLimiter
 from ecsgateway.ecs.retry import Backoff, RetryBudget
 from ecsgateway.ecs.signing import Scheme, new_nonce, sign
-from ecsgateway.ecs.transport import NameUnknown, Untrusted
-from ecsgateway.errors import CallerError, GatewayError, GatewayFault, MalformedAnswer, NoAnswer, Refusal
+from ecsgateway.errors import GatewayError, GatewayFault, Refusal
 from ecsgateway.mapping import Reason, Retry
 
 _SHORTEST_ATTEMPT = 0.01
@@ -199,25 +199,12 @@ class EcsClient:
             request = self._signed(call, credentials)
             call.attempts += 1
             call.upstream = None
-            try:
-                async with asyncio.timeout(min(self._policy.attempt_timeout, left + 1.0)):
-                    status, headers, body = await self._exchange(request)
-            except httpx.ConnectTimeout as error:
-                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE, str(error)) from error
-            except (TimeoutError, httpx.TimeoutException) as error:
-                raise NoAnswer(Reason.UPSTREAM_TIMEOUT) from error
-            except NameUnknown as error:
-                if not self._policy.any_endpoint:
-                    raise CallerError(Reason.REGION_NOT_FOUND, "its endpoint has no address") from error
-                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE, "the endpoint has no address") from error
-            except Untrusted as error:
-                untrusted = NoAnswer(Reason.UPSTREAM_UNREACHABLE, "the endpoint's certificate is not trusted")
-                untrusted.final = True
-                raise untrusted from error
-            except httpx.RemoteProtocolError as error:
-                raise MalformedAnswer("what came is not HTTP") from error
-            except httpx.TransportError as error:
-                raise NoAnswer(Reason.UPSTREAM_UNREACHABLE, str(error)) from error
+            status, headers, body = await exchange(
+                self._http,
+                request,
+                seconds=min(self._policy.attempt_timeout, left + 1.0),
+                any_endpoint=self._policy.any_endpoint,
+            )
         call.upstream_clock = _date(headers.get("date", ""))
         call.upstream = Refusal(code="", http_status=status)
         try:
@@ -249,29 +236,6 @@ class EcsClient:
         return self._http.build_request(
             "POST", url.copy_with(raw_path=b"/?" + signed.query.encode()), headers=signed.headers
         )
-
-    async def _exchange(self, request: httpx.Request) -> tuple[int, Mapping[str, str], bytes]:
-        """Send a request and read the whole answer, unless it is larger than any true one.
-
-        Raises:
-            httpx.TransportError: no complete answer came.
-            MalformedAnswer: it is too large.
-        """
-        response = await self._http.send(request, stream=True)
-        try:
-            body = bytearray()
-            announced = response.headers.get("content-length", "0")
-            too_large = MalformedAnswer(f"more than {MAX_BODY} bytes", Reason.UPSTREAM_RESPONSE_TOO_LARGE)
-            too_large.upstream = Refusal(code="", http_status=response.status_code)
-            if announced.isdecimal() and int(announced) > MAX_BODY:
-                raise too_large
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > MAX_BODY:
-                    raise too_large
-            return response.status_code, response.headers, bytes(body)
-        finally:
-            await response.aclose()
 
 
 @dataclass(kw_only=True)

@@ -4,7 +4,8 @@ import asyncio
 import re
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
@@ -26,8 +27,8 @@ Response = TypeVar("Response")
 _MARGIN = 0.05
 """Seconds before the caller's deadline at which it is told that it is over, so that the status arrives."""
 
-_LAST_RESORT = 0.02
-"""Seconds after the deadline at which a handler is ended; before, it can say itself how far it came."""
+_LAST_RESORT = 0.5
+"""Seconds after the deadline at which a handler is ended that should have ended itself by then."""
 
 
 class CallerLeft(Exception):
@@ -80,12 +81,40 @@ class Guard:
         self._longest = longest
         self._on_outcome = on_outcome
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._waits: set[asyncio.Timeout] = set()
         self.draining = False
 
     @property
     def calls(self) -> int:
         """The calls that are under way."""
         return len(self._tasks)
+
+    def drain(self) -> None:
+        """Refuse new calls, and end those that wait for ECS; what is being sent is sent."""
+        self.draining = True
+        for scope in self._waits:
+            scope.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Mark where a handler waits for ECS, and may be ended by draining without a doubt what was sent.
+
+        Raises:
+            GatewayFault: the gateway drains.
+        """
+        if self.draining:
+            raise GatewayFault(Reason.GATEWAY_DRAINING)
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._waits.add(scope)
+                yield
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise GatewayFault(Reason.GATEWAY_DRAINING) from None
+        finally:
+            self._waits.discard(scope)
 
     async def finished(self) -> None:
         """Wait until every handler has ended, clean-up included: grpc's own stop does not (grpc#37239)."""
@@ -165,17 +194,23 @@ class Guard:
         )
 
     def _call(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
-        async def send(message: Message) -> None:
-            try:
-                await context.write(message)
-            except Exception as error:  # grpc raises private classes when the call is over
-                raise CallerLeft from error
-
         left = context.time_remaining()
         seconds = self._longest if left is None else min(self._longest, left - min(_MARGIN, left / 10))
+        deadline = Deadline.after(seconds)
+
+        async def send(message: Message) -> None:
+            limit = asyncio.timeout(deadline.left())
+            try:
+                async with limit:
+                    await context.write(message)
+            except Exception as error:  # grpc raises private classes when the call is over
+                if limit.expired():
+                    raise GatewayFault(Reason.DEADLINE_EXCEEDED, "the caller takes no message") from None
+                raise CallerLeft from error
+
         return Call(
             request_id=_request_id(context),
-            deadline=Deadline.after(seconds),
+            deadline=deadline,
             send=send,
             region_id=getattr(request, "region_id", "")[:63],
             image_id=getattr(request, "image_id", "")[:128],
