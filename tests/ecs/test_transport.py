@@ -151,41 +151,6 @@ async def test_u25_a_name_server_that_hangs_costs_the_connect_timeout_and_no_thr
         release.set()
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate of `localhost`, with its key, in one file."""
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(self_signed())
-    return file
-
-
-def self_signed() -> bytes:
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    form = serialization.PrivateFormat.PKCS8
-    return certificate.public_bytes(pem) + key.private_bytes(pem, form, serialization.NoEncryption())
-
-
 @asynccontextmanager
 async def tls_server(certificate: Path, **changes: ssl.TLSVersion) -> AsyncIterator[str]:
     """A server that completes the handshake, if it is let, and answers one request."""
