@@ -86,8 +86,6 @@ async def test_a_stream_that_goes_on_too_long_ends_with_a_token_to_resume(
     await gate.reached.wait()
 
     process.send_signal(signal.SIGTERM)
-    await line_with(process.stderr, "draining")
-    gate.open.set()
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await anext(messages)
 
@@ -98,6 +96,7 @@ async def test_a_stream_that_goes_on_too_long_ends_with_a_token_to_resume(
     assert any(detail.Unpack(interruption) for detail in status.details)
     assert info.reason == "GATEWAY_DRAINING"
     assert (interruption.sent_pages, interruption.sent_accounts) == (2, 20)
+    gate.open.set()
     assert raised.value.trailing_metadata().get("grpc-retry-pushback-ms") == "0"
     assert (await ended(process))[0] == 0
 
@@ -120,4 +119,5 @@ async def test_a_second_signal_ends_what_still_runs(serve: Serve, fake: FakeEcs)
 
     assert (await ended(process))[0] == 0
     assert await call.code() is grpc.StatusCode.UNAVAILABLE
+    assert await call.details() == "this replica shuts down; call again at once"
     gate.open.set()

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-from contextlib import suppress
 
 import grpc
 import httpx
@@ -27,6 +26,8 @@ from ecsgateway.translation import ACTION, VERSION
 from ecsgateway.v1.image_share_permission_pb2_grpc import add_ImageSharePermissionServiceServicer_to_server
 
 _PROBE_SECONDS = 10.0
+_LAST_WORDS = 0.2
+"""Seconds for the statuses of calls that are ended to reach their callers."""
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share its calls
@@ -115,25 +116,30 @@ class Gateway:
     async def stop(self) -> None:
         """Stop: say so, let calls end, break what is left with a token to resume, and close everything.
 
-        Calls go on for the grace; a stream that is still sending after half of it ends at its next page.
+        Calls go on for half of the grace; what still waits for ECS then is told to call again elsewhere.
         """
         grace = self._settings.grace_seconds
         self._log.info("stopping", calls=self._guard.calls, grace=grace)
         await self._health.drain()
         stopping = asyncio.create_task(self._server.stop(grace))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(stopping), grace / 2)
-        self._guard.draining = True
-        self._log.info("draining", calls=self._guard.calls)
+        await asyncio.wait((stopping,), timeout=grace / 2)
+        if not stopping.done():
+            self._log.info("draining", calls=self._guard.calls)
+        self._guard.drain()
         await stopping
         await self._guard.finished()
         await self._http.aclose()
         self._log.info("stopped")
 
+    @property
+    def calls(self) -> int:
+        """The calls that are under way."""
+        return self._guard.calls
+
     async def abort(self) -> None:
-        """End every call at once; what `stop` waits for is then over."""
-        self._guard.draining = True
-        await self._server.stop(0)
+        """End every call now, with its status; what `stop` waits for is then over."""
+        self._guard.drain()
+        await self._server.stop(_LAST_WORDS)
 
     def _bind(self) -> int:
         cert, key = self._settings.tls_cert, self._settings.tls_key

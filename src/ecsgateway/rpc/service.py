@@ -1,14 +1,13 @@
 """The service's two methods."""
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from ecsgateway.ecs.client import EcsClient
-from ecsgateway.errors import GatewayFault
-from ecsgateway.mapping import Reason
-from ecsgateway.pagination import Bounds, Listing
+from ecsgateway.pagination import Bounds, Listing, Part
 from ecsgateway.prefetch import Fetched
 from ecsgateway.resume import position_of
 from ecsgateway.rpc.guard import Call, Guard
@@ -53,7 +52,8 @@ class ImageSharePermissionService(ImageSharePermissionServiceServicer):
     async def _describe(
         self, request: DescribeImageSharePermissionRequest, call: Call
     ) -> DescribeImageSharePermissionResponse:
-        fetched = await self._page(request, call)
+        async with self._guard.waiting():
+            fetched = await self._page(request, call)
         return DescribeImageSharePermissionResponse(page=fetched.page)
 
     async def _stream(self, request: StreamImageSharePermissionRequest, call: Call) -> None:
@@ -80,15 +80,9 @@ class ImageSharePermissionService(ImageSharePermissionServiceServicer):
             bounds=self._bounds,
         )
         async with aclosing(listing.parts()) as parts:
-            async for part in parts:
-                if self._guard.draining and not part.summary:
-                    raise GatewayFault(Reason.GATEWAY_DRAINING)
+            while (part := await self._next(parts)) is not None:
                 token = part.position.token(request.region_id, request.image_id)
-                await call.send(
-                    StreamImageSharePermissionResponse(
-                        page=part.page, resume_token=token, summary=part.summary
-                    )
-                )
+                # Before it is sent: a message that a write was begun for goes out before any status.
                 call.page = part.page.page_number + 1
                 call.interruption = StreamInterruption(
                     resume_token=token,
@@ -96,6 +90,16 @@ class ImageSharePermissionService(ImageSharePermissionServiceServicer):
                     sent_accounts=part.position.sent_accounts,
                 )
                 call.told |= {"pages": part.position.sent_pages, "accounts": part.position.sent_accounts}
+                await call.send(
+                    StreamImageSharePermissionResponse(
+                        page=part.page, resume_token=token, summary=part.summary
+                    )
+                )
+
+    async def _next(self, parts: AsyncGenerator[Part]) -> Part | None:
+        """Wait for the next part; None after the last."""
+        async with self._guard.waiting():
+            return await anext(parts, None)
 
     async def _page(self, request: DescribeImageSharePermissionRequest, call: Call) -> Fetched:
         """Fetch one page from ECS."""
