@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
+from ecsgateway.idset import IdSet
 from ecsgateway.v1.image_share_permission_pb2 import ImageSharePermissionPage
 
 
@@ -10,12 +11,12 @@ class Seen:
     """The accounts and groups that have come."""
 
     def __init__(self) -> None:
-        self.ids: set[str] = set()
+        self.ids = IdSet()
         self.groups: set[str] = set()
 
     def keep_new(self, page: ImageSharePermissionPage) -> None:
         """Take off the page what has come before, and remember the rest."""
-        accounts = [account for account in page.accounts if self._is_new(account.aliyun_id)]
+        accounts = [account for account in page.accounts if self.ids.add(account.aliyun_id)]
         if len(accounts) < len(page.accounts):
             del page.accounts[:]
             page.accounts.extend(accounts)
@@ -24,11 +25,6 @@ class Seen:
         if len(groups) < len(page.share_groups):
             del page.share_groups[:]
             page.share_groups.extend(groups)
-
-    def _is_new(self, account_id: str) -> bool:
-        known = len(self.ids)
-        self.ids.add(account_id)
-        return len(self.ids) > known
 
 
 @dataclass(kw_only=True)
