@@ -86,7 +86,7 @@ def core(method: str) -> Make:
         for name, setter in (("image", "ImageId"), ("page", "PageNumber"), ("size", "PageSize")):
             if name in parameters:
                 getattr(request, f"set_{setter}")(parameters[name])
-        return json.loads(acs_client(wish).do_action_with_exception(request))
+        return answer_of_core(wish, request)
 
     return call
 
@@ -105,10 +105,10 @@ def core_common(wish: Wish) -> Any:
     for name, value in wish.parameters.items():
         if name in names:
             request.add_body_params(names[name], str(value))
-    return json.loads(acs_client(wish).do_action_with_exception(request))
+    return answer_of_core(wish, request)
 
 
-def acs_client(wish: Wish) -> Any:
+def answer_of_core(wish: Wish, request: Any) -> Any:
     key_id, secret, token = wish.credentials
     how = (
         {"credential": StsTokenCredential(key_id, secret, token)}
@@ -116,7 +116,9 @@ def acs_client(wish: Wish) -> Any:
         else {"ak": key_id, "secret": secret}
     )
     region = wish.parameters["region"]
-    return AcsClient(region_id=region, port=wish.port, **{"auto_retry": False, **how, **wish.extra})
+    client = AcsClient(region_id=region, port=wish.port, **{"auto_retry": False, **how, **wish.extra})
+    with client.session:  # left alone, it closes whenever the client is collected
+        return json.loads(client.do_action_with_exception(request))
 
 
 CLIENTS: dict[str, Make] = {
