@@ -7,6 +7,7 @@ server counts how many of the ten slots still serve.
 
 import asyncio
 import time
+from typing import Any
 
 import httpx
 
@@ -15,11 +16,24 @@ from tests.ecs.test_transport import SLOTS, brief, churn, usable
 from tests.faults.hostile import Hostile
 
 
-async def measure(name: str, transport: httpx.AsyncBaseTransport) -> None:
+class Queued(httpx.AsyncClient):
+    """A client that lets no more requests into its pool than have a slot there."""
+
+    _turns = asyncio.Semaphore(SLOTS)
+
+    async def send(self, *given: Any, **how: Any) -> httpx.Response:
+        """Wait for a turn, send and read."""
+        async with self._turns:
+            return await super().send(*given, **how)
+
+
+async def measure(
+    name: str, transport: httpx.AsyncBaseTransport, client: type[httpx.AsyncClient] = httpx.AsyncClient
+) -> None:
     """Print one line of figures."""
     async with (
         Hostile(scripts=[brief]) as upstream,
-        httpx.AsyncClient(transport=transport, timeout=1.0, trust_env=False) as http,
+        client(transport=transport, timeout=1.0, trust_env=False) as http,
     ):
         answered = await churn(http, upstream.url, calls=4000, callers=2 * SLOTS)
         slots = await usable(http, upstream)
@@ -34,13 +48,15 @@ async def measure(name: str, transport: httpx.AsyncBaseTransport) -> None:
                 break
         rate = served / (time.perf_counter() - before)
     left = f"{slots:>2} of {SLOTS} slots left"
-    print(f"{name:<24} {answered:>5} of 4000 answered  {left}  {rate:>6.0f} requests/s after")
+    print(f"{name:<28} {answered:>5} of 4000 answered  {left}  {rate:>6.0f} requests/s after")
 
 
 async def main() -> None:
-    """Measure both."""
+    """Measure them."""
     limits = httpx.Limits(max_connections=SLOTS)
     await measure("httpx's own transport", httpx.AsyncHTTPTransport(limits=limits, trust_env=False))
+    behind = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+    await measure("the same, with a semaphore", behind, Queued)
     await measure("ecsgateway's transport", AiohttpTransport(connections=SLOTS, any_address=True))
 
 
