@@ -64,7 +64,19 @@ async def _numbers(pages: AsyncGenerator[Fetched]) -> list[int]:
     return [each.page.page_number async for each in pages]
 
 
-async def test_a_reader_who_takes_nothing_costs_one_window_of_pages() -> None:
+async def test_a_page_that_comes_makes_room_for_the_next_before_it_is_taken() -> None:
+    held = upstream()
+    async with aclosing(pages_of(held, window=Window(1))) as pages:
+        first = asyncio.create_task(anext(pages))
+        await settle()
+        held.answer()
+        await settle()
+
+        assert held.calls == [1, 2]
+        assert (await first).page.page_number == 1
+
+
+async def test_a_reader_who_takes_nothing_costs_two_windows_of_pages() -> None:
     held = upstream()
     async with aclosing(pages_of(held, window=Window(16))) as pages:
         first = asyncio.create_task(anext(pages))
@@ -74,7 +86,7 @@ async def test_a_reader_who_takes_nothing_costs_one_window_of_pages() -> None:
             await settle()
 
         assert (await first).page.page_number == 1
-        assert len(held.calls) == 8
+        assert len(held.calls) == 2 * 16 + 1
 
 
 async def test_the_first_failure_in_order_is_raised_and_what_is_under_way_is_cancelled() -> None:

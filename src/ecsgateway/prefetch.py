@@ -22,7 +22,7 @@ Fetch = Callable[[int], Coroutine[Any, Any, Fetched]]
 
 
 class Window:
-    """How many pages may be under way or wait for their reader.
+    """How many pages may be under way at a time; as many again may wait for their reader.
 
     It opens by one with each page that came at the first attempt and halves with each that did not. A reader
     who takes none leaves it full, so that nothing more is fetched.
@@ -51,17 +51,40 @@ async def in_order(
         next_number: returns the next page to fetch, or None if there is none as far as is known.
     """
     ahead: deque[asyncio.Task[Fetched]] = deque()
-    try:
-        while True:
-            while len(ahead) < window.size and (number := next_number()) is not None:
-                ahead.append(asyncio.create_task(fetch(number)))
-            if not ahead:
+    under_way, stopped = 0, False
+
+    def fill() -> None:
+        nonlocal under_way
+        while under_way < window.size and len(ahead) < 2 * window.size and not stopped:
+            number = next_number()
+            if number is None:
                 return
+            under_way += 1
+            ahead.append(asyncio.create_task(get(number)))
+
+    async def get(number: int) -> Fetched:
+        nonlocal under_way, stopped
+        try:
+            fetched = await fetch(number)
+        except BaseException:
+            stopped = True  # what is behind it will not be read
+            raise
+        finally:
+            under_way -= 1
+        window.learn(fetched.attempts)
+        fill()  # at once, not when the reader comes: the upstream would stand idle while a page is sent
+        return fetched
+
+    fill()
+    try:
+        while ahead:
             fetched = await ahead[0]
             ahead.popleft()
-            window.learn(fetched.attempts)
+            fill()
             yield fetched
+            fill()
     finally:
+        stopped = True
         for task in ahead:
             task.cancel()
         if ahead:
