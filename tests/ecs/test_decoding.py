@@ -55,7 +55,7 @@ def outcome(body: bytes, **how: Any) -> str:
 
 
 QUICK = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 ANY_STATUS = st.one_of(st.just(200), st.integers(min_value=100, max_value=999))
 ANY_ENCODING = st.sampled_from(["", "identity", "gzip", "GZIP", "deflate", "br", "gzip, gzip"])
@@ -80,7 +80,7 @@ ANY_JSON = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=10), inner, max_size=4)
     ),
-    max_leaves=15,
+    max_leaves=8,
 )
 NAMES = st.sampled_from(
     [

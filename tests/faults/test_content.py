@@ -177,18 +177,17 @@ CASES = {
 }
 
 
-@BOTH
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-async def test_an_answer_is_decoded_or_refused(begin: Begin, case: Case, way: str) -> None:
+async def test_an_answer_is_decoded_or_refused_in_both_methods(begin: Begin, case: Case) -> None:
     trial = await begin()
     trial.upstream.scripts = [playing(case)]
+    for way in (UNARY, STREAM):
+        outcome = await trial.ask(way)
 
-    outcome = await trial.ask(way)
-
-    assert (outcome.code.name, outcome.reason) == case.ending
-    if outcome.code is not grpc.StatusCode.OK:
-        assert "<html>" not in outcome.text
-        assert outcome.detail(UpstreamError).http_status == case.status
+        assert (outcome.code.name, outcome.reason) == case.ending
+        if outcome.code is not grpc.StatusCode.OK:
+            assert "<html>" not in outcome.text
+            assert outcome.detail(UpstreamError).http_status == case.status
 
 
 @BOTH
@@ -273,20 +272,21 @@ LONG = {
 }
 
 
-@BOTH
 @pytest.mark.parametrize("code", ["InvalidParameter", "IncorrectImageStatus", "Whatever"])
 @pytest.mark.parametrize("message", LONG.values(), ids=LONG)
-async def test_c19_a_sentence_is_cut_and_harmless(begin: Begin, way: str, code: str, message: str) -> None:
+async def test_c19_a_sentence_is_cut_and_harmless_in_both_methods(
+    begin: Begin, code: str, message: str
+) -> None:
     trial = await begin()
     body = orjson.dumps({"Code": code, "Message": message, "RequestId": "A" * 64, "HostId": "h" * 128})
     trial.upstream.scripts = [playing(case(body, status=400))]
+    for way in (UNARY, STREAM):
+        outcome = await trial.ask(way)
 
-    outcome = await trial.ask(way)
-
-    assert outcome.info.metadata["upstream_code"] == code
-    assert outcome.text.isprintable()
-    assert outcome.size <= 4096
-    assert len(outcome.text.encode()) <= 512
+        assert outcome.info.metadata["upstream_code"] == code
+        assert outcome.text.isprintable()
+        assert outcome.size <= 4096
+        assert len(outcome.text.encode()) <= 512
     assert all(line.isprintable() for line in trial.log.getvalue().splitlines())
 
 
