@@ -101,6 +101,7 @@ CASES = {
     "C6-nested-in-the-right-root": case(
         lambda p: in_xml(p, accounts="<Account>" * 1000 + "</Account>" * 1000), kind=XML
     ),
+    "C6-wide-xml": case(lambda p: in_xml(p, accounts="<a/>" * 200_000), kind=XML),
     "C8-nan": case(spliced(b"x", b"NaN")),
     "C8-infinity": case(spliced(b"x", b"-Infinity")),
     "C8-1e400": case(spliced(b"x", b"1e400")),

@@ -4,11 +4,11 @@ import re
 import zlib
 from collections.abc import Mapping
 from typing import Any, Final
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 import orjson
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
 from ecsgateway.errors import MalformedAnswer, NoAnswer, Refusal, UpstreamRefused
 from ecsgateway.mapping import Reason, classify, row_for
@@ -17,6 +17,7 @@ MAX_BODY: Final = 1 << 20
 """The most bytes of a body that are read, before and after decompression: 100 accounts are 8 KiB."""
 
 _MAX_DEPTH = 32
+_MAX_ELEMENTS = 10_000
 _MAX_RETRY_AFTER_MS = 3_600_000
 _TELLS_SECRETS = re.compile(r"sign|access ?key|token|secret|acs:|LTAI", re.IGNORECASE)
 
@@ -78,22 +79,41 @@ def _json(body: bytes) -> Any:
 def _xml(body: bytes, root: str) -> Any:
     """Turn elements into objects: repeated ones into a list, those without children into their text."""
     try:
-        document = fromstring(body, forbid_dtd=True)
+        parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=True)
+        parser.feed(body)
+        document = parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise MalformedAnswer("the body is not XML, not all of it, or declares entities") from error
     if _name(document) != root:
         raise MalformedAnswer("the body is another document")
-    return _value(document, _MAX_DEPTH)
+    return _value(document)
 
 
-def _value(element: Element, depth: int) -> Any:
-    if depth == 0:
-        raise MalformedAnswer("the body is nested too deep")
+class _Bounded(TreeBuilder):
+    """Builds the elements, and stops at once where they are deeper or more than those of any true answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth, self._elements = 0, 0
+
+    def start(self, tag: Any, attrs: Any, /) -> Any:
+        self._depth += 1
+        self._elements += 1
+        if self._depth > _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
+            raise MalformedAnswer("the body has too many elements, or too deep ones")
+        return super().start(tag, attrs)
+
+    def end(self, tag: Any, /) -> Any:
+        self._depth -= 1
+        return super().end(tag)
+
+
+def _value(element: Element) -> Any:
     if not len(element):
         return (element.text or "").strip()
     fields: dict[str, Any] = {}
     for child in element:
-        name, value = _name(child), _value(child, depth - 1)
+        name, value = _name(child), _value(child)
         if name not in fields:
             fields[name] = value
         elif isinstance(fields[name], list):
