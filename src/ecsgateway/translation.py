@@ -53,12 +53,12 @@ def to_page(answer: dict[str, Any], request: DescribeImageSharePermissionRequest
         share_groups=map(_share_group, _items(answer, "ShareGroups", "ShareGroup")),
         request_id=_request_id(answer),
     )
+    _check_echo(page, request)
     accounts = _items(answer, "Accounts", "Account")
     if len(accounts) > page.page_size:
         raise MalformedAnswer("Accounts has more entries than PageSize")
     for account in accounts:
         _fill(page.accounts.add(), account)  # in place: a page has a hundred, and copying is half the cost
-    _check_echo(page, request)
     if page.total_count and _absent(answer, "Accounts", "Account"):
         raise MalformedAnswer("Accounts is missing though TotalCount is not 0")
     return page

@@ -1,7 +1,7 @@
 """The catalogue's faults on the caller's side, G1 to G31.
 
-Left to others: G8 (a host that vanishes needs the keepalive's 40 s), G22 and G25's floods of control frames
-(the edge's and grpc's), G26 to G29 (TLS, identities, reflection's access), G32 (examples and `list`).
+G22 and G25 are in test_floods.py. Left to others: G8 (a host that vanishes is found by the keepalive, after 40
+seconds), G26 to G29 (TLS, identities, reflection's access), G32 (the clients' examples and `list`).
 """
 
 import asyncio
