@@ -1,6 +1,8 @@
 """One call to ECS with clocks, names and waits passed in."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -176,3 +178,22 @@ async def test_a_deadline_that_is_over_sends_nothing(fake: FakeEcs) -> None:
     assert isinstance(error, GatewayFault)
     assert error.reason is Reason.DEADLINE_EXCEEDED
     assert not fake.journal
+
+
+FORK = """
+import os
+from ecsgateway.ecs.signing import new_nonce
+new_nonce()
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.write(writer, " ".join(new_nonce() for _ in range(100)).encode())
+    os._exit(0)
+os.close(writer)
+theirs = os.read(reader, 65536).decode().split()
+print(len({*theirs, *(new_nonce() for _ in range(100))}))
+"""
+
+
+def test_k3_processes_that_were_forked_make_no_nonce_twice() -> None:
+    told = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+    assert told.stdout == "200\n", told.stderr

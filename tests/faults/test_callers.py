@@ -1,6 +1,6 @@
 """The catalogue's faults on the caller's side, G1 to G31.
 
-G22 and G25 are in test_floods.py. Left to others: G8 (a host that vanishes is found by the keepalive, after 40
+G22 and G25 are in test_floods.py. Left to others: G8 (a host that vanishes: the keepalive finds it after 40
 seconds), G26 to G29 (TLS, identities, reflection's access), G32 (the clients' examples and `list`).
 """
 
