@@ -24,8 +24,9 @@ Fetch = Callable[[int], Coroutine[Any, Any, Fetched]]
 class Window:
     """How many pages may be under way at a time; as many again may wait for their reader.
 
-    It opens by one with each page that came at the first attempt and halves with each that did not. A reader
-    who takes none leaves it full, so that nothing more is fetched.
+    It is open until there is trouble: the upstream counts calls, not how fast they come. It halves with each
+    page that did not come at the first attempt, and opens by one with each that did. A reader who takes none
+    leaves it full, so that nothing more is fetched.
 
     Args:
         most: its upper bound.
@@ -33,7 +34,7 @@ class Window:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self.size = (most + 1) // 2
+        self.size = most
 
     def learn(self, attempts: int) -> None:
         """Take in how a page came."""

@@ -47,7 +47,9 @@ class Reader:
             GatewayError: what fetch raises; STREAM_LIMIT_REACHED.
         """
         number, limit = start, start + skipped + self._most - 1
-        yield (await self._get(start)).page
+        first = await self._get(start)
+        self._window.learn(first.attempts)
+        yield first.page
 
         def next_number() -> int | None:
             nonlocal number
