@@ -137,10 +137,10 @@ class EcsClient:
                 if error.reason is Reason.DEADLINE_EXCEEDED:
                     error.last = call.last
                     raise
+                call.last = error
                 credentials = await self._prepare_retry(error, call, credentials, deadline)
                 if credentials is None:
                     raise
-                call.last = error
         raise AssertionError("there were credentials")
 
     async def _prepare_retry(
@@ -150,7 +150,6 @@ class EcsClient:
         match error.row.retry:
             case Retry.CREDENTIALS if Retry.CREDENTIALS not in call.remedies:
                 call.remedies.add(Retry.CREDENTIALS)
-                call.last = error
                 return await self._keys(call, deadline, refused=credentials)
             case Retry.CLOCK if Retry.CLOCK not in call.remedies:
                 call.remedies.add(Retry.CLOCK)
