@@ -43,6 +43,15 @@ conformance: setup ## Run the vendor's Node.js client against the fake (needs No
 interop: setup ## Run the examples, grpcurl and buf curl on a gateway
 	@$(BIN)/pytest examples/interop
 
+.PHONY: bench
+bench: setup ## Measure the stream beside the vendor's SDK; fails when it misses a bound
+	@$(BIN)/python -m bench
+
+MINUTES ?= 2
+.PHONY: soak
+soak: setup ## Run in mixed faults and cancellations (MINUTES=2); fails when anything leaks
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES)
+
 .PHONY: check
 check: setup ## Lint, types, protos, and whether the generated code is current
 	$(BIN)/ruff format --check
