@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import time
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,7 +23,7 @@ def too_long(*_: object) -> None:
 
 def await_health(channel: grpc.Channel, service: subprocess.Popen[bytes]) -> None:
     """Return once the service says that it serves."""
-    stub = health_pb2_grpc.HealthStub(channel)
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # the stubs of its types have no methods
     deadline = time.monotonic() + 30
     seen: object = None
     while time.monotonic() < deadline:
