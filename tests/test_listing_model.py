@@ -6,6 +6,7 @@ interval hidden; only there, and only without `verify`, an account may be missed
 """
 
 import asyncio
+import os
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
@@ -32,6 +33,9 @@ from ecsgateway.v1.image_share_permission_pb2 import Consistency, ImageSharePerm
 from tests.upstream import HeldUpstream, groups_of, ids_of, settle
 
 REGION, IMAGE = "cn-hangzhou", "m-1"
+
+WALKS = int(os.environ.get("LISTING_WALKS", "40"))
+"""`make test-long` takes more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -406,7 +410,7 @@ def test_no_account_that_was_there_throughout_is_missing_whatever_happens() -> N
     run_state_machine_as_test(ListingMachine, settings=_profile(120, 40))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(WALKS))
 def test_nor_is_one_missing_on_a_long_random_walk(seed: int) -> None:
     machine = ListingMachine()
     try:
