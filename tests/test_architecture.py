@@ -13,7 +13,7 @@ OURS = {
     "deadline": set[str](),
     "translation": {"errors", "v1"},
     "resume": {"errors", "mapping"},
-    "prefetch": {"v1"},
+    "prefetch": {"errors", "mapping", "v1"},
     "idset": set[str](),
     "passes": {"idset", "v1"},
     "reading": {"errors", "mapping", "passes", "prefetch", "v1"},

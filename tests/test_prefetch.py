@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from ecsgateway.errors import NoAnswer
+from ecsgateway.errors import GatewayFault, NoAnswer
 from ecsgateway.mapping import Reason
 from ecsgateway.prefetch import Fetched, Window, in_order
 from tests.upstream import HeldUpstream, settle
@@ -104,6 +104,35 @@ async def test_the_first_failure_in_order_is_raised_and_what_is_under_way_is_can
             await reading
 
     assert raised.value.reason is Reason.UPSTREAM_UNREACHABLE
+    assert held.pending == []
+
+
+async def test_a_page_that_was_refused_for_haste_is_asked_for_again_when_it_is_its_turn() -> None:
+    held, window = upstream(), Window(4)
+    async with aclosing(pages_of(held, window=window, last=4)) as pages:
+        reading = asyncio.create_task(_numbers(pages))
+        await settle()
+        for _ in range(3):
+            held.fail(GatewayFault(Reason.GATEWAY_OVERLOADED), 1)
+        await settle()
+        assert window.size == 1
+        while not reading.done():
+            held.answer()
+            await settle()
+
+        assert await reading == [1, 2, 3, 4]
+        assert held.calls == [1, 2, 3, 4, 2, 3, 4]
+
+
+async def test_a_page_that_is_refused_although_its_reader_waits_ends_the_stream() -> None:
+    held = upstream()
+    async with aclosing(pages_of(held, window=Window(4))) as pages:
+        reading = asyncio.create_task(_numbers(pages))
+        await settle()
+        held.fail(GatewayFault(Reason.GATEWAY_OVERLOADED))
+        with pytest.raises(GatewayFault):
+            await reading
+
     assert held.pending == []
 
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from ecsgateway.errors import GatewayError
+from ecsgateway.mapping import Reason
 from ecsgateway.v1.image_share_permission_pb2 import ImageSharePermissionPage
 
 
@@ -41,34 +43,50 @@ class Window:
         self.size = min(self._most, self.size + 1) if attempts == 1 else max(1, self.size // 2)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Page:
+    """A page under way or waiting; `hasty` if it was asked for before the reader waited for it."""
+
+    number: int
+    task: asyncio.Task[Fetched]
+    hasty: bool
+
+
 async def in_order(
     fetch: Fetch, next_number: Callable[[], int | None], window: Window
 ) -> AsyncGenerator[Fetched]:
     """Fetch pages concurrently and yield them in the order of their numbers.
 
-    Close it (`contextlib.aclosing`): that ends what is under way, and waits until it has ended.
+    Close it (`contextlib.aclosing`): that ends what is under way, and waits until it has ended. A page that
+    the gateway had no turn for is asked for again once the reader waits for it: haste breaks no stream.
 
     Args:
         next_number: returns the next page to fetch, or None if there is none as far as is known.
     """
-    ahead: deque[asyncio.Task[Fetched]] = deque()
+    ahead: deque[_Page] = deque()
     under_way, stopped = 0, False
 
     def fill() -> None:
-        nonlocal under_way
         while under_way < window.size and len(ahead) < 2 * window.size and not stopped:
             number = next_number()
             if number is None:
                 return
-            under_way += 1
-            ahead.append(asyncio.create_task(get(number)))
+            ahead.append(begin(number, hasty=bool(ahead)))
+
+    def begin(number: int, *, hasty: bool) -> _Page:
+        nonlocal under_way
+        under_way += 1
+        return _Page(number=number, task=asyncio.create_task(get(number)), hasty=hasty)
 
     async def get(number: int) -> Fetched:
         nonlocal under_way, stopped
         try:
             fetched = await fetch(number)
-        except BaseException:
-            stopped = True  # what is behind it will not be read
+        except BaseException as error:
+            if _is_refused(error):
+                window.learn(2)
+            else:
+                stopped = True  # what is behind it will not be read
             raise
         finally:
             under_way -= 1
@@ -79,17 +97,29 @@ async def in_order(
     fill()
     try:
         while ahead:
-            fetched = await ahead[0]
+            try:
+                fetched = await ahead[0].task
+            except GatewayError as error:
+                if not (ahead[0].hasty and _is_refused(error)):
+                    raise
+                ahead[0] = begin(ahead[0].number, hasty=False)
+                continue
             ahead.popleft()
             fill()
             yield fetched
             fill()
     finally:
         stopped = True
-        for task in ahead:
+        tasks = [page.task for page in ahead]
+        for task in tasks:
             task.cancel()
-        if ahead:
-            await asyncio.wait(ahead)
-            for task in ahead:
+        if tasks:
+            await asyncio.wait(tasks)
+            for task in tasks:
                 if not task.cancelled():
                     task.exception()  # the first failure is raised; those behind it are of no interest
+
+
+def _is_refused(error: BaseException) -> bool:
+    """Whether the gateway itself had no turn for the request: too much haste, if it was made ahead."""
+    return isinstance(error, GatewayError) and error.reason is Reason.GATEWAY_OVERLOADED
