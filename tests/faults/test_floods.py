@@ -119,17 +119,3 @@ async def test_g25_control_frames_disturb_nobody(begin: Begin, frames: bytes) ->
         flooding.cancel()
         with suppress(asyncio.CancelledError):
             await flooding
-
-
-async def test_g25_a_caller_that_pings_without_end_is_hung_up_on(begin: Begin) -> None:
-    trial = await begin()
-    async with connection(trial) as (reader, writer):
-        async with asyncio.timeout(5):
-            flooding = asyncio.create_task(flood(writer, frame(PING, payload=b"12345678"), 100_000))
-            with suppress(ConnectionError):
-                while await reader.read(65536):
-                    pass
-        flooding.cancel()
-        with suppress(asyncio.CancelledError):
-            await flooding
-    await others_are_served(trial)

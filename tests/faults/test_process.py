@@ -45,7 +45,7 @@ async def test_u12_u14_an_answer_without_end_costs_no_memory(begin: Begin, scrip
     for _ in range(20):
         outcome = await trial.ask(UNARY)
         assert (outcome.code.name, outcome.reason) == TOO_LARGE
-    assert resident() - before <= 8
+    assert resident() - before <= 16  # the bombs alone would be 1280
 
 
 async def test_s5_the_loop_is_never_held_for_long_while_pages_are_read(begin: Begin) -> None:
