@@ -34,6 +34,10 @@ run: setup ## Serve on an embedded fake upstream, and show one streamed call
 test: setup ## Run the test suite
 	@$(BIN)/pytest
 
+.PHONY: test-long
+test-long: setup ## Many more random walks over changing lists (some minutes)
+	@LISTING_WALKS=2000 $(BIN)/pytest tests/test_listing_model.py
+
 .PHONY: conformance
 conformance: setup ## Run the vendor's Node.js client against the fake (needs Node.js 20)
 	@cd tests/conformance/npm && npm ci --ignore-scripts --no-audit --no-fund --silent
