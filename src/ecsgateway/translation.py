@@ -121,11 +121,13 @@ def _text(fields: dict[str, Any], name: str) -> str:
 def _account_id(fields: dict[str, Any]) -> str:
     """Return AliyunId as text. Later editions of the page show it as a number."""
     value = fields.get("AliyunId")
+    if isinstance(value, str) and value:
+        return value
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_EXACT_INTEGER:
         return str(value)
     if isinstance(value, int | float):
         raise MalformedAnswer("AliyunId is a number that JSON cannot hold exactly")
-    return _text(fields, "AliyunId")
+    raise MalformedAnswer("AliyunId is missing or not text")
 
 
 def _integer(fields: dict[str, Any], name: str) -> int:

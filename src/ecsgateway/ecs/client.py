@@ -59,7 +59,7 @@ class EcsClient:
     Args:
         http: sends requests; the caller closes it.
         credentials: where the keys come from.
-        endpoint: returns the base URL for a region.
+        endpoint: returns the base URL for a region: scheme and host, without a path.
         limiter: bounds the concurrent requests.
         budget: bounds the retries of all calls together.
         now: the wall clock, for signatures.
@@ -220,21 +220,19 @@ class EcsClient:
             raise
 
     def _signed(self, call: "_Call", credentials: Credentials) -> httpx.Request:
-        url = httpx.URL(self._endpoint(call.region_id))
+        base = self._endpoint(call.region_id)
         signed = sign(
             self._policy.scheme,
             action=call.action,
             version=call.version,
             parameters=call.parameters,
-            host=url.netloc.decode(),
+            host=base.partition("://")[2],
             credentials=credentials,
             response_format=self._policy.response_format,
             at=self._now() + self._clock_offset,
             nonce=new_nonce(),
         )
-        return self._http.build_request(
-            "POST", url.copy_with(raw_path=b"/?" + signed.query.encode()), headers=signed.headers
-        )
+        return self._http.build_request("POST", f"{base}/?{signed.query}", headers=signed.headers)
 
 
 @dataclass(kw_only=True)
