@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ecsgateway.deadline import Deadline
@@ -55,7 +54,7 @@ async def call(
 ) -> Answer[dict[str, Any]]:
     """Call the operation once through a client of its own."""
     transport = AiohttpTransport(connections=2, any_address=any_address, look_up=look_up)
-    async with httpx.AsyncClient(transport=transport, timeout=2.0, trust_env=False) as http:
+    async with transport as http:
         if waits is not None:
             given["sleep"] = waits
         ecs = EcsClient(
@@ -63,7 +62,9 @@ async def call(
             credentials=CredentialSource(lambda: KEYS),
             endpoint=lambda region: url,
             limiter=FairLimiter(running=2, waiting=10),
-            policy=Policy(any_endpoint=any_endpoint, backoff=Backoff(random=lambda: 1.0)),
+            policy=Policy(
+                attempt_timeout=2.0, any_endpoint=any_endpoint, backoff=Backoff(random=lambda: 1.0)
+            ),
             **given,
         )
         deadline = Deadline.after(seconds, waits.clock) if waits else Deadline.after(seconds)

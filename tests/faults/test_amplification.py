@@ -2,7 +2,6 @@
 
 from random import Random
 
-import httpx
 import pytest
 
 from ecsgateway.deadline import Deadline
@@ -25,9 +24,7 @@ async def test_k11_a_failing_upstream_gets_at_most_a_fifth_more_than_its_load(
 ) -> None:
     fake.faults.add(Fault(code=fault, probability=share))
     calls = [0]
-    async with httpx.AsyncClient(
-        transport=AiohttpTransport(connections=4, any_address=True), timeout=5.0
-    ) as http:
+    async with AiohttpTransport(connections=4, any_address=True) as http:
         ecs = ecs_client(http, fake.url, KEYS)
         for number in range(CALLS):
             if number == SETTLED:
@@ -39,7 +36,7 @@ async def test_k11_a_failing_upstream_gets_at_most_a_fifth_more_than_its_load(
         assert calls[0] >= 0.99 * CALLS, "the budget is enough for a few failures"
 
 
-def ecs_client(http: httpx.AsyncClient, url: str, keys: Credentials) -> EcsClient:
+def ecs_client(http: AiohttpTransport, url: str, keys: Credentials) -> EcsClient:
     random = Random(5)
     return EcsClient(
         http,

@@ -20,6 +20,7 @@ from ecsgateway.ecs.signing import Scheme, new_nonce, sign
 from ecsgateway.errors import GatewayError, GatewayFault, Refusal
 from ecsgateway.mapping import Reason, Retry
 
+_HEADERS = {"accept-encoding": "identity", "user-agent": "ecsgateway"}
 _SHORTEST_ATTEMPT = 0.01
 """Seconds; with less than this left, an attempt is not started."""
 
@@ -57,7 +58,8 @@ class EcsClient:
     """Calls operations of ECS. Every attempt is signed anew: the service refuses a nonce that it has seen.
 
     Args:
-        http: sends requests; the caller closes it.
+        http: sends requests: a transport and no client, which would add cookies, redirects and proxies;
+            the caller closes it.
         credentials: where the keys come from.
         endpoint: returns the base URL for a region: scheme and host, without a path.
         limiter: bounds the concurrent requests.
@@ -67,7 +69,7 @@ class EcsClient:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
+        http: httpx.AsyncBaseTransport,
         *,
         credentials: CredentialSource,
         endpoint: Callable[[str], str],
@@ -86,6 +88,8 @@ class EcsClient:
         self._now = now
         self._sleep = sleep
         self._clock_offset = timedelta(0)
+        longest = policy.attempt_timeout
+        self._timeout = httpx.Timeout(longest, connect=min(5.0, longest / 2)).as_dict()
 
     async def call(
         self,
@@ -232,7 +236,12 @@ class EcsClient:
             at=self._now() + self._clock_offset,
             nonce=new_nonce(),
         )
-        return self._http.build_request("POST", f"{base}/?{signed.query}", headers=signed.headers)
+        return httpx.Request(
+            "POST",
+            f"{base}/?{signed.query}",
+            headers={**_HEADERS, **signed.headers},
+            extensions={"timeout": self._timeout},
+        )
 
 
 @dataclass(kw_only=True)

@@ -15,7 +15,7 @@ Reply = tuple[int, Mapping[str, str], bytes]
 
 
 async def exchange(
-    http: httpx.AsyncClient, request: httpx.Request, *, seconds: float, any_endpoint: bool
+    http: httpx.AsyncBaseTransport, request: httpx.Request, *, seconds: float, any_endpoint: bool
 ) -> Reply:
     """Send a request and read the whole answer.
 
@@ -49,8 +49,8 @@ async def exchange(
         raise NoAnswer(Reason.UPSTREAM_UNREACHABLE, str(error)) from error
 
 
-async def _read(http: httpx.AsyncClient, request: httpx.Request) -> Reply:
-    response = await http.send(request, stream=True)
+async def _read(http: httpx.AsyncBaseTransport, request: httpx.Request) -> Reply:
+    response = await http.handle_async_request(request)
     try:
         body = bytearray()
         announced = response.headers.get("content-length", "0")

@@ -5,7 +5,6 @@ import socket
 import ssl
 
 import grpc
-import httpx
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2_grpc
 
@@ -54,14 +53,8 @@ class Gateway:
     def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
         self._settings = settings
         self._log = logger()
-        self._http = httpx.AsyncClient(
-            transport=AiohttpTransport(
-                connections=settings.max_requests, any_address=settings.endpoint is not None
-            ),
-            headers={"accept-encoding": "identity", "user-agent": "ecsgateway"},
-            timeout=httpx.Timeout(settings.attempt_seconds, connect=min(5.0, settings.attempt_seconds / 2)),
-            follow_redirects=False,
-            trust_env=False,
+        self._http = AiohttpTransport(
+            connections=settings.max_requests, any_address=settings.endpoint is not None
         )
         self._ecs = EcsClient(
             self._http,
