@@ -108,6 +108,24 @@ _CREDENTIAL_CODES = (
     "Forbidden.AccessKeyDisabled",
 )
 
+
+def _unknown(
+    status: str, *, http: tuple[int, ...] = (), codes: tuple[str, ...] = (), only_http: tuple[int, ...] = ()
+) -> Row:
+    """Make a row of a code that no other row knows: its HTTP status is all there is to go by."""
+    return Row(
+        number=24,
+        reason=Reason.UPSTREAM_UNKNOWN_ERROR,
+        status=status,
+        fault=Fault.UPSTREAM,
+        text="ECS refused the call with a code that the gateway does not know",
+        http=http,
+        codes=codes,
+        only_http=only_http,
+        relay=True,
+    )
+
+
 ROWS: tuple[Row, ...] = (
     Row(
         number=1,
@@ -321,43 +339,10 @@ ROWS: tuple[Row, ...] = (
         text="ECS redirected the call; a redirect is never followed",
         pushback=Pushback.STOP,
     ),
-    Row(
-        number=24,
-        reason=Reason.UPSTREAM_UNKNOWN_ERROR,
-        status="FAILED_PRECONDITION",
-        fault=Fault.UPSTREAM,
-        text="ECS refused the call with a code that the gateway does not know",
-        http=(400,),
-        relay=True,
-    ),
-    Row(
-        number=24,
-        reason=Reason.UPSTREAM_UNKNOWN_ERROR,
-        status="NOT_FOUND",
-        fault=Fault.UPSTREAM,
-        text="ECS refused the call with a code that the gateway does not know",
-        codes=("*.NotFound",),
-        only_http=(404,),
-        relay=True,
-    ),
-    Row(
-        number=24,
-        reason=Reason.UPSTREAM_UNKNOWN_ERROR,
-        status="INTERNAL",
-        fault=Fault.UPSTREAM,
-        text="ECS refused the call with a code that the gateway does not know",
-        http=(404, 405, 406),
-        relay=True,
-    ),
-    Row(
-        number=24,
-        reason=Reason.UPSTREAM_UNKNOWN_ERROR,
-        status="UNKNOWN",
-        fault=Fault.UPSTREAM,
-        text="ECS refused the call with a code that the gateway does not know",
-        http=tuple(range(402, 500)),
-        relay=True,
-    ),
+    _unknown("FAILED_PRECONDITION", http=(400,)),
+    _unknown("NOT_FOUND", codes=("*.NotFound",), only_http=(404,)),
+    _unknown("INTERNAL", http=(404, 405, 406)),
+    _unknown("UNKNOWN", http=tuple(range(402, 500))),
     Row(
         number=26,
         reason=Reason.GATEWAY_DRAINING,

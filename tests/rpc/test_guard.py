@@ -14,7 +14,8 @@ from google.protobuf.message import Message
 
 from ecsgateway.errors import GatewayFault
 from ecsgateway.mapping import Reason
-from ecsgateway.rpc.guard import Call, Guard
+from ecsgateway.rpc.call import Call
+from ecsgateway.rpc.guard import Guard
 from ecsgateway.rpc.telemetry import logger, start_logging
 from ecsgateway.v1.image_share_permission_pb2 import (
     DescribeImageSharePermissionRequest,

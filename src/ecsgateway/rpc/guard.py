@@ -1,58 +1,26 @@
 """What every call goes through: limits, validation, deadline, errors to a status, one log line."""
 
 import asyncio
-import re
 import traceback
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from ecsgateway.deadline import Deadline
 from ecsgateway.errors import GatewayError, GatewayFault
 from ecsgateway.mapping import Fault, Reason
-from ecsgateway.rpc.status import About, RichStatus, status_of
+from ecsgateway.rpc.call import Call, CallerLeft, open_call
+from ecsgateway.rpc.status import RichStatus, status_of
 from ecsgateway.rpc.telemetry import Logger
 from ecsgateway.rpc.validation import validate
-from ecsgateway.v1.error_details_pb2 import StreamInterruption
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
 
-_MARGIN = 0.05
-"""Seconds before the caller's deadline at which it is told that it is over, so that the status arrives."""
-
 _LAST_RESORT = 0.5
 """Seconds after the deadline at which a handler is ended that should have ended itself by then."""
-
-
-class CallerLeft(Exception):
-    """The caller does not take what is sent: it cancelled, or its connection is gone."""
-
-
-@dataclass(kw_only=True)
-class Call:
-    """One call: what its handler needs, and what its log line and its status will tell.
-
-    Attributes:
-        send: writes a message of a stream.
-        interruption: where to resume, once a message was sent.
-    """
-
-    request_id: str
-    deadline: Deadline
-    send: Callable[[Message], Awaitable[None]]
-    region_id: str
-    image_id: str
-    page: int = 0
-    attempts: int = 0
-    interruption: StreamInterruption | None = None
-    told: dict[str, Any] = field(default_factory=dict)
 
 
 Handler = Callable[[Request, Call], Awaitable[Response]]
@@ -146,8 +114,7 @@ class Guard:
         context: grpc.aio.ServicerContext[Any, Any],
         handler: Handler[Request, Response],
     ) -> Response | RichStatus:
-        call = self._call(request, context)
-        started = monotonic()
+        call = open_call(request, context, longest=self._longest)
         error: GatewayError | None = None
         limit = asyncio.timeout(max(0.0, call.deadline.left() + _LAST_RESORT))
         try:
@@ -159,11 +126,11 @@ class Guard:
             async with limit:
                 response = await handler(request, call)
         except CallerLeft:
-            self._write(call, request, started, "CANCELLED")
+            self._write(call, "CANCELLED")
             raise asyncio.CancelledError from None
         except asyncio.CancelledError as stray:
             if _is_cancelled():
-                self._write(call, request, started, "CANCELLED")
+                self._write(call, "CANCELLED")
                 raise
             error = self._bug(call, stray)  # of a task that this one waited for
         except TimeoutError as timeout:
@@ -178,43 +145,11 @@ class Guard:
             error = self._bug(call, bug)
         if error is None:
             self._on_outcome(None, request)
-            self._write(call, request, started, "OK")
+            self._write(call, "OK")
             return response
         self._on_outcome(error.reason, request)
-        self._write(call, request, started, error.row.status, error)
-        return status_of(
-            error,
-            About(
-                region_id=call.region_id,
-                image_id=call.image_id,
-                request_id=call.request_id,
-                page=call.page,
-                interruption=call.interruption,
-            ),
-        )
-
-    def _call(self, request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
-        left = context.time_remaining()
-        seconds = self._longest if left is None else min(self._longest, left - min(_MARGIN, left / 10))
-        deadline = Deadline.after(seconds)
-
-        async def send(message: Message) -> None:
-            limit = asyncio.timeout(deadline.left())
-            try:
-                async with limit:
-                    await context.write(message)
-            except Exception as error:  # grpc raises private classes when the call is over
-                if limit.expired():
-                    raise GatewayFault(Reason.DEADLINE_EXCEEDED, "the caller takes no message") from None
-                raise CallerLeft from error
-
-        return Call(
-            request_id=_request_id(context),
-            deadline=deadline,
-            send=send,
-            region_id=getattr(request, "region_id", "")[:63],
-            image_id=getattr(request, "image_id", "")[:128],
-        )
+        self._write(call, error.row.status, error)
+        return status_of(error, call.about)
 
     def _bug(self, call: Call, bug: BaseException) -> GatewayFault:
         """Log where a defect is, without its text: that may hold anything."""
@@ -223,44 +158,16 @@ class Guard:
         self._log.error("bug", request_id=call.request_id, type=type(bug).__qualname__, where=where)
         return GatewayFault(Reason.GATEWAY_INTERNAL_ERROR)
 
-    def _write(
-        self, call: Call, request: Message, started: float, status: str, error: GatewayError | None = None
-    ) -> None:
+    def _write(self, call: Call, code: str, error: GatewayError | None = None) -> None:
         """Log a call: who is at fault decides how loud."""
-        facts: dict[str, Any] = {
-            "method": type(request).__name__.removesuffix("Request"),
-            "code": status,
-            "region_id": call.region_id,
-            "image_id": call.image_id,
-            "request_id": call.request_id,
-            "seconds": round(monotonic() - started, 4),
-            "attempts": error.attempts if error and error.attempts else call.attempts,
-            **call.told,
-        }
-        if error:
-            facts |= {"reason": str(error.reason), "fault": str(error.row.fault), "note": error.note}
-            if error.upstream:
-                facts |= {
-                    "upstream_code": error.upstream.code,
-                    "upstream_status": error.upstream.http_status,
-                    "upstream_request_id": error.upstream.request_id,
-                }
-        quiet = error is None or error.row.fault is Fault.CALLER
-        level = self._log.info if quiet else self._log.warning
-        if error and error.row.fault is Fault.GATEWAY and error.row.status == "INTERNAL":
-            level = self._log.error
-        level("call", **facts)
+        level = self._log.info
+        if error and error.row.fault is not Fault.CALLER:
+            own = error.row.fault is Fault.GATEWAY and error.row.status == "INTERNAL"
+            level = self._log.error if own else self._log.warning
+        level("call", **call.facts(code, error))
 
 
 def _is_cancelled() -> bool:
     """Tell whether this task itself was cancelled: by its caller, its deadline or the server's stop."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """Return the caller's id of the call, if it gave a proper one, or a new one."""
-    for name, value in context.invocation_metadata() or ():
-        if name == "x-request-id" and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", str(value), re.ASCII):
-            return str(value)
-    return uuid.uuid4().hex

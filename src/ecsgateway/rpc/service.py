@@ -10,7 +10,8 @@ from ecsgateway.ecs.client import EcsClient
 from ecsgateway.pagination import Bounds, Listing, Part
 from ecsgateway.prefetch import Fetched
 from ecsgateway.resume import position_of
-from ecsgateway.rpc.guard import Call, Guard
+from ecsgateway.rpc.call import Call
+from ecsgateway.rpc.guard import Guard
 from ecsgateway.translation import ACTION, VERSION, to_page, to_parameters
 from ecsgateway.v1.error_details_pb2 import StreamInterruption
 from ecsgateway.v1.image_share_permission_pb2 import (
