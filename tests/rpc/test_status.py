@@ -18,7 +18,8 @@ from ecsgateway.errors import (
     Violation,
 )
 from ecsgateway.mapping import ROWS, Reason
-from ecsgateway.rpc.status import About, RichStatus, status_of
+from ecsgateway.rpc.details import About
+from ecsgateway.rpc.status import RichStatus, status_of
 from ecsgateway.v1.error_details_pb2 import StreamInterruption
 
 # Longer than what decoding, validation and the guard let through: the bounds are the status's own.

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from ecsgateway.deadline import Deadline
 from ecsgateway.errors import GatewayError, GatewayFault
 from ecsgateway.mapping import Reason
-from ecsgateway.rpc.status import About
+from ecsgateway.rpc.details import About
 from ecsgateway.v1.error_details_pb2 import StreamInterruption
 
 _MARGIN = 0.05
