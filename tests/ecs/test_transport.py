@@ -15,7 +15,7 @@ from random import Random
 import httpx
 import pytest
 
-from ecsgateway.ecs.resolver import Found
+from ecsgateway.ecs.resolver import Found, UpstreamResolver
 from ecsgateway.ecs.transport import AiohttpTransport, NameUnknown, Untrusted
 from tests.faults.hostile import Hostile, Wire, answer
 
@@ -149,6 +149,45 @@ async def test_u25_a_name_server_that_hangs_costs_the_connect_timeout_and_no_thr
         assert len(set(looked_up)) == 50
         assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 0.5) == "free"
         release.set()
+
+
+def test_u25_a_name_server_that_hangs_does_not_keep_the_process_from_exiting() -> None:
+    program = (
+        "import asyncio, threading, httpx\n"
+        "from ecsgateway.ecs.transport import AiohttpTransport\n"
+        "def hanging(*asked):\n"
+        "    threading.Event().wait()\n"
+        "async def ask():\n"
+        "    transport = AiohttpTransport(connections=1, any_address=True, look_up=hanging)\n"
+        "    async with httpx.AsyncClient(transport=transport, timeout=0.1) as http:\n"
+        "        await http.post('http://ecs.nowhere.aliyuncs.com/')\n"
+        "try:\n"
+        "    asyncio.run(ask())\n"
+        "except httpx.ConnectTimeout:\n"
+        "    print('stopped', [each.name for each in threading.enumerate()])\n"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert told.stdout == "stopped ['MainThread', 'resolver']\n", told.stderr
+
+
+async def test_u25_a_look_up_that_nobody_waits_for_any_more_counts_until_it_ends() -> None:
+    release, looked_up = threading.Event(), list[str]()
+
+    def hanging(host: str, port: int, family: socket.AddressFamily) -> Sequence[Found]:
+        looked_up.append(host)
+        release.wait(10)
+        raise socket.gaierror(socket.EAI_AGAIN, "SERVFAIL")
+
+    resolver = UpstreamResolver(threads=1, any_address=True, look_up=hanging)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(resolver.resolve("a"), 0.05)
+    second = asyncio.create_task(resolver.resolve("b"))
+    await asyncio.wait([second], timeout=0.05)
+    assert looked_up == ["a"]
+    release.set()
+    with pytest.raises(socket.gaierror):
+        await second
+    assert looked_up == ["a", "b"]
 
 
 @asynccontextmanager

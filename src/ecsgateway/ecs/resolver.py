@@ -3,8 +3,10 @@
 import asyncio
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -29,12 +31,18 @@ class UpstreamResolver(AbstractResolver):
     """Resolves endpoint names, and refuses addresses of this machine, its link and its metadata service.
 
     A name that an attacker controls could otherwise have signed requests sent there. A VPC's endpoints have
-    private addresses, so those pass. The look-ups have threads of their own: those of the loop are few, and a
-    name server that does not answer would keep them from everybody else.
+    private addresses, so those pass. Each look-up has a thread of its own: those of the loop are few, and a
+    name server that does not answer would keep them from everybody else. The threads are daemons, because
+    those of an executor are waited for when the process exits.
+
+    Args:
+        threads: the most look-ups at a time, also those for which nobody waits any more.
+        any_address: whether every address is accepted.
+        look_up: asks for a name's addresses; blocking, called in a thread.
     """
 
     def __init__(self, *, threads: int, any_address: bool, look_up: LookUp) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="resolver")
+        self._free = asyncio.Semaphore(threads)
         self._any_address = any_address
         self._look_up = look_up
 
@@ -46,9 +54,29 @@ class UpstreamResolver(AbstractResolver):
         Raises:
             AddressRefused: an address is one that no endpoint has.
         """
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._look_up, host, port, family)
-        return [self._checked(host, port, each) for each in found]
+        await self._free.acquire()
+        found: asyncio.Future[Sequence[Found]] = asyncio.get_running_loop().create_future()
+        asked = (found, host, port, family)
+        threading.Thread(target=self._run, args=asked, name="resolver", daemon=True).start()
+        return [self._checked(host, port, each) for each in await found]
+
+    def _run(
+        self, found: asyncio.Future[Sequence[Found]], host: str, port: int, family: socket.AddressFamily
+    ) -> None:
+        """Look up in this thread, and hand the outcome to the loop, if it still runs."""
+        outcome: Callable[[], None]
+        try:
+            outcome = partial(found.set_result, self._look_up(host, port, family))
+        except Exception as error:
+            outcome = partial(found.set_exception, error)
+        with suppress(RuntimeError):  # the loop is closed
+            found.get_loop().call_soon_threadsafe(self._took, found, outcome)
+
+    def _took(self, found: asyncio.Future[Sequence[Found]], outcome: Callable[[], None]) -> None:
+        """Tell who waits for a look-up, if anybody still does, that it has ended."""
+        self._free.release()
+        if not found.done():
+            outcome()
 
     def _checked(self, host: str, port: int, found: Found) -> ResolveResult:
         family, _, protocol, _, where = found
@@ -66,5 +94,4 @@ class UpstreamResolver(AbstractResolver):
         )
 
     async def close(self) -> None:
-        """Wait for no look-up that is still under way."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Leave the look-ups that are still under way to themselves."""
