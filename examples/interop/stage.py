@@ -29,14 +29,14 @@ class Stage:
     def __init__(self, fake: "Server", logs: Path) -> None:
         upstream = fake.said(r"listens on (http://\S+)")
         self._control = fake.said(r"control API on (http://\S+)")
-        self._serve = [f"{COMMANDS}/ecsgateway", "serve", "--endpoint", upstream, "--listen"]
+        self.serve = [f"{COMMANDS}/ecsgateway", "serve", "--endpoint", upstream, "--listen"]
         self._logs = (logs / f"ecsgateway-{number}.log" for number in itertools.count(1))
         self.target = "127.0.0.1:0"
         self.start_gateway()
 
     def start_gateway(self) -> None:
         """Start it at the address that it had before."""
-        self.gateway = Server([*self._serve, self.target], next(self._logs))
+        self.gateway = Server([*self.serve, self.target], next(self._logs))
         self.target = self.gateway.said(r"serving.*address=(\S+)")
 
     def reset(self) -> None:
