@@ -7,7 +7,7 @@ IMPORTS := $(addprefix protos/,buf/validate/validate.proto google/api/field_beha
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: .venv/project ## Make the environment in .venv
@@ -81,7 +81,7 @@ generate: setup ## Generate the Python code from protos/
 	@cat build/imports.binpb build/own.binpb > $(OUT)/ecsgateway/clients/descriptors.binpb
 
 .PHONY: release-contract
-release-contract: setup ## Make the protos of now what later ones must be compatible with
+release-contract: setup ## Record the protos as the baseline of compatibility
 	$(BIN)/buf build --exclude-source-info --output protos/released.binpb
 
 .PHONY: lock

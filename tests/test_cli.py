@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import orjson
 import pytest
 
 from fakeecs import FakeEcs, Fault
-from tests.conftest import REGION, Run, Running, ended, line_with
+from tests.conftest import REGION, Run, Running, Start, ended, line_with
 
 KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "testid", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "testsecret"}
 NO_METADATA = {"ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
@@ -41,6 +42,25 @@ def taken() -> Iterator[str]:
             {},
             "ecsgateway: --endpoint: must be http://HOST[:PORT] or https://HOST[:PORT], not 'ftp://x'\n",
             id="endpoint",
+        ),
+        pytest.param(
+            ["--endpoint", "http://host:99999"],
+            {},
+            "ecsgateway: --endpoint: must be http://HOST[:PORT] or https://HOST[:PORT],"
+            " not 'http://host:99999'\n",
+            id="endpoint-port",
+        ),
+        pytest.param(
+            ["--endpoint", "http://user:secret@host"],
+            {},
+            "ecsgateway: --endpoint: must be http://HOST[:PORT] or https://HOST[:PORT]\n",
+            id="endpoint-with-a-password",
+        ),
+        pytest.param(
+            ["--demo", "--endpoint", "http://127.0.0.1:1"],
+            {},
+            "ecsgateway: --demo has an upstream of its own: it does not go with --endpoint\n",
+            id="demo-with-endpoint",
         ),
         pytest.param(
             ["--signature", "md5"],
@@ -74,8 +94,18 @@ async def test_a_taken_port_is_one_clear_line_and_exit_code_2(run: Run, taken: s
 async def test_missing_credentials_are_one_clear_line_and_exit_code_2(run: Run) -> None:
     code, out, err = await ended(await run("serve", "--listen", "127.0.0.1:0", **NO_METADATA))
     assert (code, out) == (2, "")
-    assert err.startswith("ecsgateway: no credentials: EnvironmentVariable: ")
+    assert err.startswith("ecsgateway: no credentials in Alibaba's default chain: EnvironmentVariable: ")
     assert err.count("\n") == 1
+
+
+async def test_a_damaged_credentials_file_is_told_without_its_content(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "credentials.ini"
+    file.write_text("[default]\ntype = access_key\naccess_key_secret  testsecret-in-a-bad-line\n")
+    process = await run("serve", ALIBABA_CLOUD_CREDENTIALS_FILE=str(file), **NO_METADATA)
+    code, out, err = await ended(process)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "Profile: ParsingError" in err
+    assert "testsecret" not in err
 
 
 async def test_a_flag_wins_over_its_environment_variable(run: Run, taken: str) -> None:
@@ -204,6 +234,113 @@ async def test_list_resumes_a_stream_that_broke(run: Run, running: Running, fake
     assert code == 0, err
     assert "resuming after 2 pages" in err
     assert [line["aliyun_id"] for line in lines if "aliyun_id" in line] == held
+
+
+async def listing(run: Run, target: str, *arguments: str) -> Process:
+    """Start a list of 45 accounts in 5 pages."""
+    image = ("--region", REGION, "--image", "m-demo-45", "--page-size", "10")
+    return await run("list", "--json", "--target", target, *image, *arguments)
+
+
+def listed(out: str) -> list[str]:
+    lines = [orjson.loads(line) for line in out.splitlines()]
+    return [line["aliyun_id"] for line in lines if "aliyun_id" in line]
+
+
+async def test_list_resumes_after_the_delay_that_the_status_tells(
+    run: Run, running: Running, fake: FakeEcs
+) -> None:
+    fake.faults.add(Fault(code="ServiceUnavailable", page=3, times=3))
+    code, _, err = await ended(await listing(run, running.gateway.address))
+    asked = [entry for entry in fake.journal if entry.page == 3]
+    assert (code, err.partition(":")[0]) == (0, "resuming after 2 pages, in 1.0 s")
+    assert asked[2].ended is not None
+    assert asked[3].started - asked[2].ended >= 1.0
+
+
+async def test_list_does_not_resume_what_is_forbidden(run: Run, running: Running, fake: FakeEcs) -> None:
+    fake.faults.add(Fault(code="Forbidden.RAM", page=3))
+    code, out, err = await ended(await listing(run, running.gateway.address))
+    assert (code, len(listed(out))) == (1, 20)
+    assert err.startswith("error: PERMISSION_DENIED UPSTREAM_FORBIDDEN: ")
+    assert [entry.page for entry in fake.journal].count(3) == 1
+
+
+async def test_list_does_not_wait_longer_than_its_deadline(run: Run, running: Running, fake: FakeEcs) -> None:
+    fake.faults.add(Fault(code="Throttling", page=3, retry_after_ms=60_000))
+    code, out, err = await ended(await listing(run, running.gateway.address, "--timeout", "20"))
+    assert (code, len(listed(out))) == (1, 20)
+    assert err.startswith("error: RESOURCE_EXHAUSTED UPSTREAM_THROTTLED: ")
+    assert "  try again in 60 s\n" in err
+    assert [entry.page for entry in fake.journal].count(3) == 1
+
+
+async def test_list_has_one_deadline_however_often_it_resumes(
+    run: Run, running: Running, fake: FakeEcs
+) -> None:
+    fake.faults.add(Fault(code="ServiceUnavailable", page=3))
+    code, out, err = await ended(await listing(run, running.gateway.address, "--timeout", "2.5"))
+    assert (code, len(listed(out))) == (1, 20)
+    assert 1 <= err.count("resuming after 2 pages") <= 2
+    assert "\nerror: " in err
+
+
+async def test_list_goes_on_past_the_gateways_limit_of_pages(run: Run, start: Start, fake: FakeEcs) -> None:
+    running = await start(max_pages=2)
+    code, out, err = await ended(await listing(run, running.gateway.address))
+    assert code == 0, err
+    assert listed(out) == [account.aliyun_id for account in fake.image(REGION, "m-demo-45").accounts]
+    assert [line[:24] for line in err.splitlines()] == [
+        "resuming after 2 pages, ",
+        "resuming after 4 pages, ",
+    ]
+
+
+async def test_list_says_to_start_again_when_the_list_changed(
+    run: Run, running: Running, fake: FakeEcs
+) -> None:
+    fake.faults.add(Fault(code="ServiceUnavailable", page=3, times=3))
+    process = await listing(run, running.gateway.address)
+    await line_with(process.stderr, "resuming after 2 pages")
+    del fake.image(REGION, "m-demo-45").accounts[0]
+    code, _, err = await ended(process)
+    assert code == 1
+    assert err.startswith("error: ABORTED LISTING_CHANGED: ")
+    assert "\n  what is listed above is void: start again\n" in err
+
+
+async def test_list_resumes_when_the_gateway_was_killed(run: Run, fake: FakeEcs) -> None:
+    async def serving(address: str) -> tuple[Process, str]:
+        gateway = await run("serve", "--listen", address, "--endpoint", fake.url, **KEYS)
+        line = await line_with(gateway.stderr, "serving")
+        return gateway, line.partition("address=")[2].split()[0]
+
+    fake.faults.add(Fault(page=3, latency=60.0))
+    gateway, address = await serving("127.0.0.1:0")
+    process = await listing(run, address)
+    assert process.stdout is not None
+    shown = b"".join([await asyncio.wait_for(process.stdout.readline(), 30) for _ in range(20)])
+    gateway.kill()
+    fake.faults.clear()
+    await serving(address)
+    code, out, err = await ended(process)
+    assert code == 0, err
+    assert err.startswith("resuming after 2 pages, in 1.0 s: ")
+    held = [account.aliyun_id for account in fake.image(REGION, "m-demo-45").accounts]
+    assert listed(shown.decode() + out) == held
+
+
+@pytest.mark.parametrize("form", [["--json"], []], ids=["json", "table"])
+async def test_list_ends_quietly_when_its_reader_has_enough(running: Running, form: list[str]) -> None:
+    command = [sys.executable, "-m", "ecsgateway", "list", "--target", running.gateway.address, *form]
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", '{ "$0" "$@"; echo "exit code $?" >&2; } | head -n 1'),
+        *(*command, "--region", REGION, "--image", "m-demo-2345"),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    code, out, err = await ended(process)
+    assert (code, out.count("\n"), err) == (0, 1, "exit code 1\n")
 
 
 async def test_list_says_that_nobody_listens(run: Run) -> None:

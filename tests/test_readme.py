@@ -64,6 +64,7 @@ def test_there_are_list_commands() -> None:
 def test_every_command_of_the_readme_is_run_by_a_test() -> None:
     known = ("make ", ".venv/bin/ecsgateway list", ".venv/bin/fakeecs --listen", "grpcurl ")
     others = [command for command in COMMANDS if not command.startswith(known)]
-    assert others == [
-        "ALIBABA_CLOUD_ACCESS_KEY_ID=... ALIBABA_CLOUD_ACCESS_KEY_SECRET=... .venv/bin/ecsgateway serve"
+    assert [command.partition(".venv/bin/")[2] for command in others] == [
+        "ecsgateway serve",
+        "ecsgateway serve --endpoint http://127.0.0.1:8085",
     ]

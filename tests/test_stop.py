@@ -97,7 +97,7 @@ async def test_a_stream_that_goes_on_too_long_ends_with_a_token_to_resume(
     assert info.reason == "GATEWAY_DRAINING"
     assert (interruption.sent_pages, interruption.sent_accounts) == (2, 20)
     gate.open.set()
-    assert raised.value.trailing_metadata().get("grpc-retry-pushback-ms") == "0"
+    assert raised.value.trailing_metadata().get("grpc-retry-pushback-ms") == "1"
     assert (await ended(process))[0] == 0
 
     _, channel = await serve()  # another replica goes on where that one ended

@@ -2,11 +2,13 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
+from enum import EnumType
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from ecsgateway.config import PREFIX, BadSetting, Settings, address, flag, load
 
@@ -35,6 +37,9 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who reads has enough; Python flushes once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -87,12 +92,19 @@ def _parser() -> _Parser:
         if field.annotation is bool:
             serve.add_argument(flag(name), action="store_true", default=argparse.SUPPRESS, help=text)
         else:
-            serve.add_argument(flag(name), default=argparse.SUPPRESS, metavar=_metavar(name), help=text)
+            serve.add_argument(
+                flag(name), default=argparse.SUPPRESS, metavar=_metavar(name, field.annotation), help=text
+            )
 
     lister = commands.add_parser("list", help="list the accounts that an image is shared with")
     lister.add_argument("--region", required=True, help="region id, for example cn-hangzhou")
     lister.add_argument("--image", required=True, help="image id")
-    lister.add_argument("--target", type=address, default="127.0.0.1:50051", help="HOST:PORT of the gateway")
+    lister.add_argument(
+        "--target",
+        type=address,
+        default="127.0.0.1:50051",
+        help="HOST:PORT of the gateway; default 127.0.0.1:50051",
+    )
     lister.add_argument("--page-size", type=int, default=0, help="accounts per upstream page; 0: the most")
     lister.add_argument("--verify", action="store_true", help="read until two passes over the list agree")
     lister.add_argument("--timeout", type=float, default=60.0, help="seconds; default 60")
@@ -108,5 +120,9 @@ def _parser() -> _Parser:
     return parser
 
 
-def _metavar(name: str) -> str:
+def _metavar(name: str, kind: object) -> str:
+    """Name what a flag takes: its choices, if it has some."""
+    choices = get_args(kind) or (tuple(kind) if isinstance(kind, EnumType) else ())
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return "{" + ",".join(choices) + "}"
     return {"listen": "HOST:PORT", "endpoint": "URL"}.get(name, "VALUE")

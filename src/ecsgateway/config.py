@@ -1,9 +1,9 @@
 """Every setting, typed, in one place: the only reader of the gateway's environment."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,9 +31,9 @@ def address(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    proper = parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/")
-    if not proper or parts.query or parts.fragment or parts.username is not None:
+    match = re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?", value, re.ASCII)
+    port = match and match[2]
+    if not match or len(max(match[1].split("."), key=len)) > 63 or (port and int(port[1:]) > 65535):
         raise ValueError("must be http://HOST[:PORT] or https://HOST[:PORT]")
     return value.rstrip("/")
 
@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     max_seconds: float = Field(300, gt=0, description="the longest that any call may take")
     attempt_seconds: float = Field(10, gt=0, description="the longest that one HTTP request may take")
     max_calls: int = Field(1000, ge=1, description="the most calls at a time")
+    max_connections: int = Field(1000, ge=1, description="the most connections of callers at a time")
     max_requests: int = Field(64, ge=1, description="the most HTTP requests at a time")
     max_waiting: int = Field(4096, ge=0, description="the most HTTP requests that may wait for their turn")
     grace_seconds: float = Field(20, ge=0, description="how long calls may go on after SIGTERM")
@@ -88,9 +89,12 @@ def load(flags: dict[str, Any]) -> Settings:
         name = str(first["loc"][0])
         source = flag(name) if name in flags else PREFIX + name.upper()
         message = first["msg"].removeprefix("Value error, ")
-        raise BadSetting(f"{source}: {message}, not {first['input']!r}") from None
+        given = "" if "@" in str(first["input"]) else f", not {first['input']!r}"  # it may hold a password
+        raise BadSetting(f"{source}: {message}{given}") from None
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise BadSetting("--tls-cert and --tls-key go together")
+    if settings.demo and settings.endpoint:
+        raise BadSetting("--demo has an upstream of its own: it does not go with --endpoint")
     return settings
 
 

@@ -55,7 +55,7 @@ class Retry(Enum):
 
     NEVER = "no"
     ONCE = "once"
-    BACKOFF = "up to three attempts"
+    BACKOFF = "up to three attempts, within the retry budget"
     WINDOW = "after the quota's window, if that fits the deadline"
     CREDENTIALS = "once, with other credentials"
     CLOCK = "once, with the upstream's clock"
@@ -67,7 +67,7 @@ class Pushback(Enum):
     NONE = "not sent"
     STOP = "-1"
     DELAY = "the delay of RetryInfo"
-    NOW = "0"
+    NOW = "1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ ROWS: tuple[Row, ...] = (
         reason=Reason.GATEWAY_CREDENTIALS_REJECTED,
         status="INTERNAL",
         fault=Fault.GATEWAY,
-        text="ECS refused the gateway's own credentials; the caller's are not meant",
+        text="ECS refused the gateway's own credentials; this is not about the caller's",
         retry=Retry.CREDENTIALS,
         pushback=Pushback.STOP,
         codes=_CREDENTIAL_CODES,
@@ -196,7 +196,7 @@ ROWS: tuple[Row, ...] = (
         reason=Reason.UPSTREAM_MISSING_PARAMETER,
         status="INVALID_ARGUMENT",
         fault=Fault.CALLER,
-        text="ECS misses a parameter",
+        text="a parameter that ECS requires is missing",
         pushback=Pushback.STOP,
         codes=("MissingParameter",),
         relay=True,
@@ -276,7 +276,7 @@ ROWS: tuple[Row, ...] = (
         reason=Reason.UPSTREAM_INTERNAL_ERROR,
         status="INTERNAL",
         fault=Fault.UPSTREAM,
-        text="ECS failed, also when it was asked again",
+        text="ECS failed",
         retry=Retry.BACKOFF,
         codes=("InternalError", "UnknownError"),
         http=(500,),
@@ -371,14 +371,15 @@ ROWS: tuple[Row, ...] = (
         reason=Reason.UPSTREAM_INCOMPLETE,
         status="INTERNAL",
         fault=Fault.UPSTREAM,
-        text="ECS returned fewer accounts than it counts, also when it was read again",
+        text="ECS returned fewer accounts than it counts, twice",
     ),
     Row(
         number=30,
         reason=Reason.STREAM_LIMIT_REACHED,
         status="RESOURCE_EXHAUSTED",
         fault=Fault.GATEWAY,
-        text="the stream reached the gateway's limit of pages; resume it with its token",
+        text="the list has more pages than the gateway reads in one stream; resume it with its token,"
+        " or ask without verify",
         pushback=Pushback.STOP,
     ),
 )

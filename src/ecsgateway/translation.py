@@ -21,6 +21,7 @@ VERSION: Final = "2014-05-26"
 DEFAULT_PAGE_NUMBER: Final = 1
 DEFAULT_PAGE_SIZE: Final = 10
 
+_MOST_GROUPS = 100  # the documents know one, "all"
 _MAX_INT32 = 2**31 - 1
 _MAX_EXACT_INTEGER = 2**53
 """A JSON number up to here is the same in every language; above it an id may name another account."""
@@ -50,10 +51,12 @@ def to_page(answer: dict[str, Any], request: DescribeImageSharePermissionRequest
         page_number=_integer(answer, "PageNumber"),
         page_size=_integer(answer, "PageSize"),
         total_count=_integer(answer, "TotalCount"),
-        share_groups=map(_share_group, _items(answer, "ShareGroups", "ShareGroup")),
+        share_groups=map(_share_group, _items(answer, "ShareGroups", "ShareGroup")[: _MOST_GROUPS + 1]),
         request_id=_request_id(answer),
     )
     _check_echo(page, request)
+    if len(page.share_groups) > _MOST_GROUPS:
+        raise MalformedAnswer("ShareGroups has more entries than there are groups")
     accounts = _items(answer, "Accounts", "Account")
     if len(accounts) > page.page_size:
         raise MalformedAnswer("Accounts has more entries than PageSize")

@@ -75,7 +75,7 @@ async def call(
             lambda fields: fields,
             region_id=REGION,
             deadline=deadline,
-            caller="x",
+            flow="x",
         )
 
 

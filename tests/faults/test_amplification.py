@@ -56,7 +56,7 @@ async def succeeds(ecs: EcsClient) -> bool:
             lambda fields: fields,
             region_id="cn-hangzhou",
             deadline=Deadline.after(5),
-            caller="x",
+            flow="x",
         )
     except GatewayError:
         return False

@@ -251,7 +251,7 @@ async def test_k10_throttling_says_when_to_come_back_and_is_not_waited_out_beyon
 
     assert (outcome.code.name, outcome.reason) == THROTTLED
     assert least <= outcome.detail(rpc.RetryInfo).retry_delay.ToMilliseconds() <= most
-    assert least <= int(outcome.trailers["grpc-retry-pushback-ms"]) <= most
+    assert outcome.trailers["grpc-retry-pushback-ms"] == "-1"  # a client's own retry would not fit either
     assert len(trial.upstream.heads) == 1
     assert outcome.seconds < 1.0
 

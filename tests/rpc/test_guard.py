@@ -181,7 +181,7 @@ async def test_a_draining_gateway_sends_its_callers_elsewhere(
 
     outcome = await asking[0](way, drains)
     assert (outcome.code.name, outcome.reason) == ("UNAVAILABLE", "GATEWAY_DRAINING")
-    assert outcome.trailers["grpc-retry-pushback-ms"] == "0"
+    assert outcome.trailers["grpc-retry-pushback-ms"] == "1"
     assert outcome.names == ["RetryInfo"]
 
 

@@ -52,10 +52,12 @@ def _refused(reason: Reason) -> GatewayError:
         pytest.param([_refused(Reason.GATEWAY_CREDENTIALS_REJECTED), None], 2, id="refused-then-answered"),
         pytest.param([NoAnswer(Reason.UPSTREAM_UNREACHABLE), None], 2, id="unreachable-then-answered"),
         pytest.param([_refused(Reason.IMAGE_NOT_FOUND)], 1, id="refused-for-another-reason"),
+        pytest.param([_refused(Reason.UPSTREAM_THROTTLED), None], 2, id="throttled-then-answered"),
+        pytest.param([OverflowError("a defect"), None], 2, id="a-defect-then-answered"),
     ],
 )
 async def test_it_serves_again_once_the_upstream_accepts_a_signature(
-    outcomes: list[GatewayError | None], probes: int
+    outcomes: list[Exception | None], probes: int
 ) -> None:
     asked: list[object] = []
     waits: list[float] = []

@@ -15,12 +15,13 @@ from ecsgateway.ecs.credentials import Credentials, CredentialsMissing, Credenti
 from ecsgateway.ecs.decoding import decode
 from ecsgateway.ecs.exchange import exchange
 from ecsgateway.ecs.limiter import FairLimiter
-from ecsgateway.ecs.retry import Backoff, RetryBudget
+from ecsgateway.ecs.retry import MAX_ATTEMPTS, Backoff, RetryBudget
 from ecsgateway.ecs.signing import Scheme, new_nonce, sign
 from ecsgateway.errors import GatewayError, GatewayFault, Refusal
 from ecsgateway.mapping import Reason, Retry
 
 _HEADERS = {"accept-encoding": "identity", "user-agent": "ecsgateway"}
+_LARGEST_OFFSET = timedelta(days=3650)
 _SHORTEST_ATTEMPT = 0.01
 """Seconds; with less than this left, an attempt is not started."""
 
@@ -100,21 +101,19 @@ class EcsClient:
         *,
         region_id: str,
         deadline: Deadline,
-        caller: Hashable,
+        flow: Hashable,
     ) -> Answer[T]:
         """Call an operation, within the deadline.
 
         Args:
             read: turns the answer's fields, in the vendor's names, into what the caller wants; raises
                 MalformedAnswer if they are no answer to the question.
-            caller: calls of one caller share its turns at the limiter.
+            flow: requests of one flow share its turns at the limiter.
 
         Raises:
             GatewayError: any of its kinds; its `attempts` tells how many requests were sent.
         """
-        call = _Call(
-            action=action, version=version, parameters=parameters, region_id=region_id, caller=caller
-        )
+        call = _Call(action=action, version=version, parameters=parameters, region_id=region_id, flow=flow)
         limit = asyncio.timeout(deadline.left())
         try:
             async with limit:
@@ -151,14 +150,15 @@ class EcsClient:
         self, error: GatewayError, call: "_Call", credentials: Credentials, deadline: Deadline
     ) -> Credentials | None:
         """Do what the error needs before another attempt and return its credentials; None to give up."""
+        if call.attempts >= MAX_ATTEMPTS:
+            return None
         match error.row.retry:
             case Retry.CREDENTIALS if Retry.CREDENTIALS not in call.remedies:
                 call.remedies.add(Retry.CREDENTIALS)
                 return await self._keys(call, deadline, refused=credentials)
             case Retry.CLOCK if Retry.CLOCK not in call.remedies:
                 call.remedies.add(Retry.CLOCK)
-                if call.upstream_clock is not None:
-                    self._clock_offset = call.upstream_clock - self._now()
+                self._correct_clock(call.upstream_clock)
                 return credentials
         delay = self._policy.backoff.delay(error, call.attempts)
         if error.row.retry is Retry.ONCE:
@@ -170,6 +170,12 @@ class EcsClient:
             return None
         await self._sleep(delay)
         return credentials
+
+    def _correct_clock(self, upstream: datetime | None) -> None:
+        """Sign by the upstream's clock from now on, unless what it told cannot be its time."""
+        offset = upstream - self._now() if upstream else timedelta(0)
+        if abs(offset) <= _LARGEST_OFFSET:
+            self._clock_offset = offset
 
     async def _keys(
         self, call: "_Call", deadline: Deadline, *, refused: Credentials | None = None
@@ -195,7 +201,7 @@ class EcsClient:
 
     async def _attempt(self, call: "_Call", credentials: Credentials, deadline: Deadline) -> dict[str, Any]:
         """Send one request and decode its answer."""
-        async with self._limiter.slot(call.caller, patience=self._policy.queue_timeout):
+        async with self._limiter.slot(call.flow, patience=self._policy.queue_timeout):
             left = deadline.left()
             if left < _SHORTEST_ATTEMPT:
                 raise GatewayFault(Reason.DEADLINE_EXCEEDED)
@@ -252,7 +258,7 @@ class _Call:
     version: str
     parameters: Mapping[str, str]
     region_id: str
-    caller: Hashable
+    flow: Hashable
     attempts: int = 0
     last: GatewayError | None = None
     remedies: set[Retry] = field(default_factory=set)
@@ -264,6 +270,6 @@ def _date(value: str) -> datetime | None:
     """Read the `Date` header; None if there is none or it is no date."""
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

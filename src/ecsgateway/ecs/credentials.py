@@ -156,8 +156,7 @@ class DefaultChain:
             try:
                 found = provider.get_credentials()
             except Exception as error:  # each provider raises what its transport raises
-                harmless = str(error).partition(" result")[0]  # what follows is a body, and may hold keys
-                failures.append(f"{_name(provider)}: {harmless}")
+                failures.append(f"{_name(provider)}: {_harmless(error)}")
                 continue
             self._used = provider
             return Credentials(
@@ -190,6 +189,17 @@ def _providers() -> list[_Provider]:
 
 def _name(provider: _Provider) -> str:
     return type(provider).__name__.removesuffix("CredentialsProvider")
+
+
+def _harmless(error: Exception) -> str:
+    """Return what may be shown of an error, on one line: other errors than the library's quote files."""
+    from alibabacloud_credentials.exceptions import CredentialException
+
+    if not isinstance(error, CredentialException):
+        return type(error).__name__
+    return " ".join(
+        str(error).partition(" result")[0].replace("$", "").split()
+    )  # what follows is a body, and may hold keys
 
 
 def _version(file: Path) -> tuple[int, int] | None:

@@ -54,14 +54,18 @@ async def _read(http: httpx.AsyncBaseTransport, request: httpx.Request) -> Reply
     try:
         body = bytearray()
         announced = response.headers.get("content-length", "0")
-        too_large = MalformedAnswer(f"more than {MAX_BODY} bytes", Reason.UPSTREAM_RESPONSE_TOO_LARGE)
-        too_large.upstream = Refusal(code="", http_status=response.status_code)
         if announced.isdecimal() and int(announced) > MAX_BODY:
-            raise too_large
+            raise _too_large(response)
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > MAX_BODY:
-                raise too_large
+                raise _too_large(response)
         return response.status_code, response.headers, bytes(body)
     finally:
         await response.aclose()
+
+
+def _too_large(response: httpx.Response) -> MalformedAnswer:
+    error = MalformedAnswer(f"more than {MAX_BODY} bytes", Reason.UPSTREAM_RESPONSE_TOO_LARGE)
+    error.upstream = Refusal(code="", http_status=response.status_code)
+    return error

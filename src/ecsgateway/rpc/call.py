@@ -25,7 +25,7 @@ class CallerLeft(Exception):
     """The caller does not take what is sent: it cancelled, or its connection is gone."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Call:
     """One call.
 
@@ -57,6 +57,7 @@ class Call:
             request_id=self.request_id,
             page=self.page,
             interruption=self.interruption,
+            left=self.deadline.left(),
         )
 
     def facts(self, code: str, error: GatewayError | None) -> dict[str, Any]:
@@ -72,7 +73,8 @@ class Call:
             **self.told,
         }
         if error:
-            facts |= {"reason": str(error.reason), "fault": str(error.row.fault), "note": error.note}
+            facts |= {"reason": str(error.reason), "fault": str(error.row.fault)}
+            facts |= {"note": error.note} if error.note else {}
             if error.upstream:
                 facts |= {
                     "upstream_code": error.upstream.code,

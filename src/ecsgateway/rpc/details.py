@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -32,6 +33,7 @@ class About:
     Attributes:
         page: the page that failed, of a stream.
         interruption: where to resume, once a stream has sent a message.
+        left: seconds until the call's deadline.
     """
 
     region_id: str = ""
@@ -39,6 +41,7 @@ class About:
     request_id: str = ""
     page: int = 0
     interruption: StreamInterruption | None = None
+    left: float = inf
 
     @property
     def resource(self) -> str:
@@ -74,6 +77,7 @@ def error_info(error: GatewayError, about: About) -> error_details_pb2.ErrorInfo
     """Return what every status has: why, who decided it, and what varies in the message."""
     refused = isinstance(error, UpstreamRefused)
     metadata = {
+        "fault": str(error.row.fault),
         "region": about.region_id,
         "image": about.image_id,
         "upstream_code": error.upstream.code if error.upstream else "",

@@ -59,6 +59,8 @@ class Guard:
 
     def drain(self) -> None:
         """Refuse new calls, and end those that wait for ECS; what is being sent is sent."""
+        if self.draining:
+            return
         self.draining = True
         for scope in self._waits:
             scope.reschedule(asyncio.get_running_loop().time())

@@ -1,4 +1,4 @@
-"""Health: serving, unless ECS refuses the gateway's credentials; then again as soon as it accepts them."""
+"""Health: the service serves unless ECS refuses the gateway's credentials, and again once it accepts them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,8 +8,8 @@ from google.protobuf.message import Message
 from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from ecsgateway.errors import GatewayError
-from ecsgateway.mapping import Reason
+from ecsgateway.errors import UpstreamRefused
+from ecsgateway.mapping import Fault, Reason
 from ecsgateway.v1.image_share_permission_pb2 import DESCRIPTOR
 
 SERVICE = DESCRIPTOR.services_by_name["ImageSharePermissionService"].full_name
@@ -18,7 +18,7 @@ _REFUSED = (Reason.GATEWAY_CREDENTIALS_REJECTED, Reason.GATEWAY_CLOCK_SKEW)
 
 
 class Health:
-    """Keeps `grpc.health.v1` true, overall and for the service.
+    """Keeps `grpc.health.v1` true: overall for the process, by its name for the service.
 
     Args:
         probe: asks ECS again what a refused request asked; raises GatewayError.
@@ -41,7 +41,7 @@ class Health:
 
     async def start(self) -> None:
         """Say that everything serves."""
-        await self._say(HealthCheckResponse.SERVING)
+        await self.servicer.set(SERVICE, HealthCheckResponse.SERVING)
 
     async def drain(self) -> None:
         """Say that nothing serves any more, for good."""
@@ -58,18 +58,19 @@ class Health:
 
     async def _recover(self, refused: Message) -> None:
         """Be out of service until ECS accepts the gateway's signature again."""
-        await self._say(HealthCheckResponse.NOT_SERVING)
-        while True:
-            await self._sleep(self._interval)
-            try:
-                await self._probe(refused)
-                break
-            except GatewayError as error:
-                if error.upstream is not None and error.reason not in _REFUSED:
-                    break  # it is refused for another reason: the signature was accepted
-        await self._say(HealthCheckResponse.SERVING)
+        await self.servicer.set(SERVICE, HealthCheckResponse.NOT_SERVING)
+        while not await self._accepted(refused):
+            pass
+        await self.servicer.set(SERVICE, HealthCheckResponse.SERVING)
         self.recovering = None
 
-    async def _say(self, status: int) -> None:
-        for service in ("", SERVICE):
-            await self.servicer.set(service, status)
+    async def _accepted(self, refused: Message) -> bool:
+        """Tell whether ECS accepts a signature: it answers, or refuses for a reason that comes after it."""
+        await self._sleep(self._interval)
+        try:
+            await self._probe(refused)
+        except UpstreamRefused as error:
+            return error.reason not in _REFUSED and error.row.fault is not Fault.UPSTREAM
+        except Exception:  # whatever it was, it was no accepted signature, and the probing must go on
+            return False
+        return True

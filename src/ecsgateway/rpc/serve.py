@@ -52,7 +52,7 @@ async def _credentials() -> CredentialSource:
         async with asyncio.timeout(await asyncio.to_thread(chain.patience)):
             await source.get()
     except CredentialsMissing as error:
-        raise BadSetting(f"no credentials: {error}") from None
+        raise BadSetting(f"no credentials in Alibaba's default chain: {error}") from None
     except TimeoutError:
         raise BadSetting("no credentials: no provider of Alibaba's default chain answered in time") from None
     return source

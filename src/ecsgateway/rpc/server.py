@@ -21,6 +21,7 @@ from ecsgateway.rpc.health import SERVICE, Health
 from ecsgateway.rpc.reflection import Reflection
 from ecsgateway.rpc.service import ImageSharePermissionService
 from ecsgateway.rpc.telemetry import logger
+from ecsgateway.rpc.undecodable import Undecodable
 from ecsgateway.translation import ACTION, VERSION
 from ecsgateway.v1.image_share_permission_pb2_grpc import add_ImageSharePermissionServiceServicer_to_server
 
@@ -39,6 +40,8 @@ OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+    ("grpc.max_connection_age_ms", 600_000),  # callers spread, and who reads nothing is not kept for ever
 )
 
 
@@ -75,7 +78,11 @@ class Gateway:
             longest=settings.max_seconds,
             on_outcome=self._health.learn,
         )
-        self._server = grpc.aio.server(options=OPTIONS)
+        bounds = (
+            ("grpc.max_allowed_incoming_connections", settings.max_connections),
+            ("grpc.max_connection_age_grace_ms", round((settings.max_seconds + 10) * 1000)),
+        )
+        self._server = grpc.aio.server(interceptors=[Undecodable()], options=(*OPTIONS, *bounds))
         add_ImageSharePermissionServiceServicer_to_server(
             ImageSharePermissionService(
                 ecs=self._ecs,
@@ -162,7 +169,7 @@ class Gateway:
             lambda fields: fields,
             region_id=region_id,
             deadline=Deadline.after(_PROBE_SECONDS),
-            caller=self,
+            flow=self,
         )
 
 
@@ -182,3 +189,5 @@ def check_free(listen: str) -> None:
             probe.bind(where)
     except OSError as error:
         raise BadSetting(f"cannot listen on {listen}: {(error.strerror or str(error)).lower()}") from None
+    except UnicodeError:
+        raise BadSetting(f"cannot listen on {listen}: not a host name") from None

@@ -111,7 +111,7 @@ class ImageSharePermissionService(ImageSharePermissionServiceServicer):
             lambda fields: to_page(fields, request),
             region_id=request.region_id,
             deadline=call.deadline,
-            caller=call.request_id,
+            flow=call,
         )
         call.attempts += answer.attempts
         call.told["upstream_request_id"] = answer.content.request_id

@@ -34,7 +34,7 @@ def status_of(error: GatewayError, about: About) -> RichStatus:
     details = [error_info(error, about), *details_of(error, about, delay)]
     status = _within_bounds(code, message, details)
     trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
-    if (pushback := _pushback(error, delay)) is not None:
+    if (pushback := _pushback(error, delay, about.left)) is not None:
         trailers.append(("grpc-retry-pushback-ms", str(pushback)))
     if about.request_id:
         trailers.append(("x-request-id", about.request_id))
@@ -55,14 +55,16 @@ def _message(error: GatewayError, about: About) -> str:
     return text.encode()[: _MOST_MESSAGE_BYTES - 3].decode(errors="ignore") + "..."
 
 
-def _pushback(error: GatewayError, delay: float) -> int | None:
+def _pushback(error: GatewayError, delay: float, left: float) -> int | None:
     match error.row.pushback:
         case Pushback.STOP:
             return -1
         case Pushback.NOW:
-            return 0
-        case Pushback.DELAY:
+            return 1  # gRPC's C core never tries again after 0 if the server has gone meanwhile
+        case Pushback.DELAY if delay < left:
             return round(delay * 1000)
+        case Pushback.DELAY:
+            return -1  # a client's own retry would wait past its deadline, and lose this status
         case _:
             return None
 

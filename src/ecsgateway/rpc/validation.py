@@ -5,6 +5,7 @@ from google.protobuf.message import Message
 
 from ecsgateway.errors import CallerError, Violation
 from ecsgateway.mapping import Reason
+from ecsgateway.rpc.undecodable import NoRequest
 
 
 def validate(request: Message) -> None:
@@ -13,6 +14,8 @@ def validate(request: Message) -> None:
     Raises:
         CallerError: some fields break a rule; it names each of them once.
     """
+    if isinstance(request, NoRequest):
+        raise CallerError(Reason.INVALID_REQUEST, "its bytes are no request")
     broken: dict[str, Violation] = {}
     for violation in protovalidate.collect_violations(request):
         path = violation.proto.field
