@@ -2,13 +2,17 @@
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
+from ecsgateway.ecs.credentials import Credentials
+from ecsgateway.v1.error_details_pb2 import UpstreamError
 from ecsgateway.v1.image_share_permission_pb2 import (
     Consistency,
     DescribeImageSharePermissionRequest,
     StreamImageSharePermissionRequest,
 )
 from fakeecs import FakeEcs
+from tests.calling import STREAM, UNARY, ask
 from tests.conftest import IMAGE, REGION, Running, Start
 
 WAYS = pytest.mark.parametrize(
@@ -101,3 +105,62 @@ async def test_an_error_has_the_same_status_in_both_methods(
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call()
     assert raised.value.code() is code
+
+
+@WAYS
+@pytest.mark.parametrize("way", [UNARY, STREAM])
+@pytest.mark.parametrize(
+    ("region", "image", "secret", "code", "reason", "vendor_code"),
+    [
+        pytest.param(
+            REGION,
+            "m-no",
+            "testsecret",
+            "NOT_FOUND",
+            "IMAGE_NOT_FOUND",
+            "InvalidImageId.NotFound",
+            id="image",
+        ),
+        pytest.param(
+            "cn-no",
+            IMAGE,
+            "testsecret",
+            "NOT_FOUND",
+            "REGION_NOT_FOUND",
+            "InvalidRegionId.NotFound",
+            id="region",
+        ),
+        pytest.param(
+            REGION,
+            IMAGE,
+            "wrong",
+            "INTERNAL",
+            "GATEWAY_CREDENTIALS_REJECTED",
+            "SignatureDoesNotMatch",
+            id="signature",
+        ),
+    ],
+)
+async def test_an_error_is_the_same_in_every_format_and_signature(
+    start: Start,
+    signature: str,
+    form: str,
+    way: str,
+    region: str,
+    image: str,
+    secret: str,
+    code: str,
+    reason: str,
+    vendor_code: str,
+) -> None:
+    keys = Credentials(access_key_id="testid", access_key_secret=secret)
+    running = await start(keys=keys, signature=signature, format=form)
+
+    outcome = await ask(running.stub, way, region=region, image=image)
+
+    assert (outcome.code.name, outcome.reason) == (code, reason)
+    assert outcome.info.domain == "ecs.aliyuncs.com"
+    assert outcome.info.metadata["upstream_code"] == vendor_code
+    said = outcome.detail(UpstreamError)
+    assert (said.code, said.http_status) == (vendor_code, 404 if code == "NOT_FOUND" else 400)
+    assert said.request_id == outcome.detail(error_details_pb2.RequestInfo).serving_data != ""
