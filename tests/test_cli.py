@@ -1,6 +1,7 @@
 """The command line as people run it: real processes, real signals, real files."""
 
 import asyncio
+import re
 import signal
 import socket
 import sys
@@ -253,9 +254,10 @@ async def test_list_resumes_after_the_delay_that_the_status_tells(
     fake.faults.add(Fault(code="ServiceUnavailable", page=3, times=3))
     code, _, err = await ended(await listing(run, running.gateway.address))
     asked = [entry for entry in fake.journal if entry.page == 3]
-    assert (code, err.partition(":")[0]) == (0, "resuming after 2 pages, in 1.0 s")
-    assert asked[2].ended is not None
-    assert asked[3].started - asked[2].ended >= 1.0
+    told = re.match(r"resuming after 2 pages, in (\d+\.\d) s: ", err)
+    assert code == 0, err
+    assert told is not None
+    assert asked[3].started - asked[2].started >= float(told[1]) - 0.05
 
 
 async def test_list_does_not_resume_what_is_forbidden(run: Run, running: Running, fake: FakeEcs) -> None:
@@ -279,10 +281,10 @@ async def test_list_has_one_deadline_however_often_it_resumes(
     run: Run, running: Running, fake: FakeEcs
 ) -> None:
     fake.faults.add(Fault(code="ServiceUnavailable", page=3))
-    code, out, err = await ended(await listing(run, running.gateway.address, "--timeout", "2.5"))
+    code, out, err = await ended(await listing(run, running.gateway.address, "--timeout", "4"))
     assert (code, len(listed(out))) == (1, 20)
-    assert 1 <= err.count("resuming after 2 pages") <= 2
-    assert "\nerror: " in err
+    assert re.match(r"(resuming after 2 pages, .*\n)+error: ", err)
+    assert fake.journal[-1].started - fake.journal[0].started < 4.0
 
 
 async def test_list_goes_on_past_the_gateways_limit_of_pages(run: Run, start: Start, fake: FakeEcs) -> None:

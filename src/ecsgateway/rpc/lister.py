@@ -1,8 +1,10 @@
 """The command `list`: a small client for people. It shows how any client resumes and reads error details."""
 
+import asyncio
 import sys
 from importlib.resources import files
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -26,6 +28,7 @@ from ecsgateway.v1.image_share_permission_pb2_grpc import ImageSharePermissionSe
 D = TypeVar("D", bound=Message)
 
 _RESUMPTIONS = 5
+_DELAY = 1.0  # seconds; where no status tells, because the gateway is gone
 _SERVICE_CONFIG = files("ecsgateway.clients") / "service_config.json"
 
 
@@ -42,33 +45,45 @@ async def list_accounts(
 ) -> int:
     """Print the groups and accounts as their pages arrive; return the exit code.
 
-    A stream that breaks is resumed where it broke.
+    A stream that breaks is resumed where it broke, if that may help, within the one deadline.
     """
+    deadline = monotonic() + timeout
     request = StreamImageSharePermissionRequest(
         region_id=region_id, image_id=image_id, page_size=page_size, verify=verify
     )
     show = _Json() if as_json else _Table()
+    pages = resumptions = 0
     async with _channel(target, ca) as channel:
         stream = ImageSharePermissionServiceStub(channel).StreamImageSharePermission
-        for resumption in range(_RESUMPTIONS + 1):
+        while True:
             try:
                 with show:
-                    async for message in stream(request, timeout=timeout):
+                    async for message in stream(request, timeout=deadline - monotonic()):
                         show.message(message)
+                        request.resume_token = message.resume_token
+                        pages += 1
                 return 0
             except grpc.aio.AioRpcError as error:
                 status = rpc_status.from_call(cast("grpc.Call", error))  # it has what a call has
-                interruption = _detail(status, StreamInterruption())
-                if (
-                    interruption is None
-                    or resumption == _RESUMPTIONS
-                    or error.code() is grpc.StatusCode.ABORTED
-                ):
+                delay = _delay(error.code(), status) if request.resume_token else None
+                if delay is None or resumptions == _RESUMPTIONS or monotonic() + delay >= deadline:
                     sys.stderr.write(_in_words(error, status))
                     return 1
-                request.resume_token = interruption.resume_token
-                sys.stderr.write(f"resuming after {interruption.sent_pages} pages: {error.details()}\n")
-    return 1
+                if interruption := _detail(status, StreamInterruption()):
+                    request.resume_token = interruption.resume_token
+                sys.stderr.write(f"resuming after {pages} pages, in {delay:.1f} s: {error.details()}\n")
+            resumptions += 1
+            await asyncio.sleep(delay)
+
+
+def _delay(code: grpc.StatusCode, status: status_pb2.Status | None) -> float | None:
+    """Return the seconds after which resuming may help; None if it does not."""
+    if retry := _detail(status, error_details_pb2.RetryInfo()):
+        return float(retry.retry_delay.ToTimedelta().total_seconds())
+    info = _detail(status, error_details_pb2.ErrorInfo())
+    if info and info.reason == "STREAM_LIMIT_REACHED":
+        return 0.0
+    return _DELAY if code is grpc.StatusCode.UNAVAILABLE and status is None else None
 
 
 def _channel(target: str, ca: Path | None) -> grpc.aio.Channel:
@@ -89,7 +104,7 @@ class _Json:
         return self
 
     def __exit__(self, *_: object) -> None:
-        sys.stdout.flush()
+        pass
 
     def message(self, message: StreamImageSharePermissionResponse) -> None:
         for group in message.page.share_groups:
@@ -106,6 +121,7 @@ class _Json:
                     "consistency": Consistency.Name(summary.consistency).removeprefix("CONSISTENCY_"),
                 }
             )
+        sys.stdout.flush()
 
     def _write(self, line: dict[str, Any]) -> None:
         sys.stdout.write(orjson.dumps(line).decode() + "\n")
@@ -169,6 +185,8 @@ def _in_words(error: grpc.aio.AioRpcError, status: status_pb2.Status | None) -> 
     info = _detail(status, error_details_pb2.ErrorInfo())
     reason = f" {info.reason}" if info else ""
     lines = [f"error: {error.code().name}{reason}: {error.details()}"]
+    if info and info.reason == "LISTING_CHANGED":
+        lines.append("  what is listed above is void: start again")
     if bad := _detail(status, error_details_pb2.BadRequest()):
         lines += [f"  {each.field or 'request'}: {each.description}" for each in bad.field_violations]
     if retry := _detail(status, error_details_pb2.RetryInfo()):
