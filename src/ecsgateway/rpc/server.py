@@ -35,7 +35,7 @@ OPTIONS = (
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.absolute_max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 1024),  # above the calls at a time: what gRPC refuses has no details
-    ("grpc.keepalive_time_ms", 30_000),  # a caller whose machine vanished is noticed
+    ("grpc.keepalive_time_ms", 30_000),  # ask callers that are silent whether they are there
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
