@@ -43,7 +43,7 @@ ELSEWHERE = {
 
 LEFT = {
     "U31": "HTTP/2 to the upstream is never offered",
-    "G8": "a host that vanishes is found by the keepalive of the server's options, after 40 seconds",
+    "G8": "a host that vanishes: the server pings its callers, but that this ends their calls is not shown",
     "G26": "callers' certificates",
     "G27": "callers' tokens",
     "G28": "what a caller may see",
