@@ -26,6 +26,7 @@ PLACES = {
     "rpc/test_status_rows.py": ["K12", "K13", "K14"],
     "ecs/test_client.py": ["K3", "S9"],
     "faults/test_callers.py": numbered("G", range(1, 8), range(9, 13), range(14, 22), 24, 30, 31),
+    "faults/test_vanished.py": ["G8"],
     "faults/test_floods.py": ["G22", "G25"],
     "faults/test_process.py": ["S5", "S13"],
     "rpc/test_telemetry.py": ["S8"],
@@ -43,7 +44,6 @@ ELSEWHERE = {
 
 LEFT = {
     "U31": "HTTP/2 to the upstream is never offered",
-    "G8": "a host that vanishes: the server pings its callers, but that this ends their calls is not shown",
     "G26": "callers' certificates",
     "G27": "callers' tokens",
     "G28": "what a caller may see",

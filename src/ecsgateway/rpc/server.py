@@ -36,6 +36,7 @@ OPTIONS = (
     ("grpc.absolute_max_metadata_size", 16 * 1024),
     ("grpc.max_concurrent_streams", 1024),  # above the calls at a time: what gRPC refuses has no details
     ("grpc.keepalive_time_ms", 30_000),  # ask callers that are silent whether they are there
+    ("grpc.http2.ping_timeout_ms", 10_000),  # without it, one whose machine vanished keeps its calls
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -51,9 +52,12 @@ class Gateway:
     Args:
         settings: all of them.
         credentials: where the keys come from.
+        options: more of grpc's options; they win over ours.
     """
 
-    def __init__(self, settings: Settings, credentials: CredentialSource) -> None:
+    def __init__(
+        self, settings: Settings, credentials: CredentialSource, options: tuple[tuple[str, int], ...] = ()
+    ) -> None:
         self._settings = settings
         self._log = logger()
         self._http = AiohttpTransport(
@@ -82,7 +86,8 @@ class Gateway:
             ("grpc.max_allowed_incoming_connections", settings.max_connections),
             ("grpc.max_connection_age_grace_ms", round((settings.max_seconds + 10) * 1000)),
         )
-        self._server = grpc.aio.server(interceptors=[Undecodable()], options=(*OPTIONS, *bounds))
+        chosen = tuple(dict((*OPTIONS, *bounds, *options)).items())  # of two of a name, grpc takes the first
+        self._server = grpc.aio.server(interceptors=[Undecodable()], options=chosen)
         add_ImageSharePermissionServiceServicer_to_server(
             ImageSharePermissionService(
                 ecs=self._ecs,
